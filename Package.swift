@@ -1,0 +1,41 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+let package = Package(
+  name: "PI0Kit",
+  products: [
+    .library(name: "PI0Kit", targets: ["PI0Kit"]),
+    .executable(name: "pi0", targets: ["pi0"]),
+  ],
+  dependencies: [
+    // Read by the command line only; the library depends on nothing but the toolchain.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    // Serves `Scripts/document` alone.
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"),
+  ],
+  targets: [
+    // The Wormhole kernel driver, device memory, libnuma and hwloc.
+    .systemLibrary(
+      name: "CTTDevice", path: "Shims/CTTDevice", pkgConfig: "numa hwloc",
+      providers: [.apt(["libnuma-dev", "libhwloc-dev"])]),
+    // libpng and libjpeg-turbo, for the command line.
+    .systemLibrary(
+      name: "CImageCodecs", path: "Shims/CImageCodecs", pkgConfig: "libpng libturbojpeg",
+      providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
+
+    .target(name: "Wormhole", dependencies: ["CTTDevice"]),
+    .target(name: "PI0Kit", dependencies: ["Wormhole"]),
+    .executableTarget(
+      name: "pi0",
+      dependencies: [
+        "PI0Kit", "Wormhole", "CImageCodecs",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .testTarget(name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice"]),
+    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit"], exclude: []),
+    .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
