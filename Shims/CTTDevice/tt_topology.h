@@ -1,0 +1,65 @@
+// Which processors of this machine are near a PCI device, by hwloc.
+#pragma once
+#include <errno.h>
+#include <hwloc.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/// Reads the machine's topology with its PCI devices. Pair with `tt_topology_close`.
+static inline int tt_topology_open(hwloc_topology_t _Nullable *_Nonnull topology) {
+  hwloc_topology_t opened;
+  *topology = 0;
+  errno = 0;
+  if (hwloc_topology_init(&opened) < 0) return errno > 0 ? -errno : -EIO;
+  // By default hwloc leaves PCI devices out; "important" ones do not include every accelerator.
+  if (hwloc_topology_set_type_filter(opened, HWLOC_OBJ_PCI_DEVICE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0
+      || hwloc_topology_load(opened) < 0) {
+    int result = errno > 0 ? -errno : -EIO;
+    hwloc_topology_destroy(opened);
+    return result;
+  }
+  *topology = opened;
+  return 0;
+}
+
+static inline void tt_topology_close(hwloc_topology_t topology) {
+  hwloc_topology_destroy(topology);
+}
+
+static inline int tt_cpus_of_set(
+    hwloc_const_cpuset_t _Nullable set, uint32_t *cpus, uint32_t capacity) {
+  if (!set || hwloc_bitmap_iszero(set)) return -ENOENT;
+  uint32_t count = 0;
+  for (int cpu = hwloc_bitmap_first(set); cpu >= 0 && count < capacity;
+       cpu = hwloc_bitmap_next(set, cpu))
+    cpus[count++] = (uint32_t)cpu;
+  return (int)count;
+}
+
+// Each writes the kernel's CPU numbers in rising order, at most `capacity` of them, and returns how
+// many, or -ENOENT where hwloc knows no such thing. Processors forbidden to this process by its
+// control group do not appear.
+
+/// The processors nearest to a PCI device.
+static inline int tt_cpus_near_pci_device(
+    hwloc_topology_t topology, unsigned domain, unsigned bus, unsigned device, unsigned function,
+    uint32_t *cpus, uint32_t capacity) {
+  hwloc_obj_t object = hwloc_get_pcidev_by_busid(topology, domain, bus, device, function);
+  if (object) object = hwloc_get_non_io_ancestor_obj(topology, object);
+  return tt_cpus_of_set(object ? object->cpuset : 0, cpus, capacity);
+}
+
+/// The processors of a NUMA node.
+static inline int tt_cpus_of_node(
+    hwloc_topology_t topology, unsigned node, uint32_t *cpus, uint32_t capacity) {
+  hwloc_obj_t object = hwloc_get_numanode_obj_by_os_index(topology, node);
+  return tt_cpus_of_set(object ? object->cpuset : 0, cpus, capacity);
+}
+
+/// All processors of the machine.
+static inline int tt_all_cpus(hwloc_topology_t topology, uint32_t *cpus, uint32_t capacity) {
+  return tt_cpus_of_set(hwloc_topology_get_allowed_cpuset(topology), cpus, capacity);
+}
+
+#pragma clang assume_nonnull end
