@@ -19,6 +19,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv-fixtures"
@@ -27,7 +28,7 @@ COMMAND = "python3 Scripts/make-fixtures.py"
 
 TORCH = "2.13.0"
 PACKAGES = ["numpy==2.4.6", "safetensors==0.8.0", "pillow==13.0.0"]
-TORCH_NEEDS = ["filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec"]
+TORCH_NEEDS = "filelock fsspec jinja2 networkx setuptools sympy typing-extensions".split()
 
 # One path through PyTorch's kernels, whatever the processor.
 SETTINGS = {
@@ -68,7 +69,7 @@ def write_fixtures(directory):
     import safetensors
     import torch
 
-    from fixtures import operations
+    from fixtures import example, operations
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -76,11 +77,12 @@ def write_fixtures(directory):
     made = {}
     for name, about in operations.write_operations(directory / "operations").items():
         made[f"operations/{name}"] = about
+    for name, about in example.write_example(directory / "example").items():
+        made[f"example/{name}"] = about
 
     files = {}
-    for name, (generator, seed) in made.items():
-        files[name] = described(directory / name)
-        files[name] |= {"generator": generator, "seed": seed, "command": COMMAND}
+    for name, about in made.items():
+        files[name] = described(directory / name) | about | {"command": COMMAND}
     for path in (FIXTURES / "golden").glob("*.safetensors"):
         files[f"golden/{path.name}"] = described(path) | {"source": GOLDEN_SOURCE}
     return {
@@ -129,14 +131,31 @@ def check():
     return 1 if differences else 0
 
 
+def write_checkpoint(path, pi05, dtype):
+    from fixtures import checkpoint
+
+    start = time.monotonic()
+    parameters = checkpoint.write(path, checkpoint.full_size(pi05, dtype))
+    seconds = time.monotonic() - start
+    print(f"{path}: {parameters:,} parameters, {path.stat().st_size:,} bytes, {seconds:.0f} s")
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    commands = parser.add_subparsers(dest="command")
+    checkpoint = commands.add_parser("checkpoint", help="write a full-size random checkpoint")
+    checkpoint.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR")
+    checkpoint.add_argument("--pi05", action="store_true", help="pi0.5 instead of pi0")
+    checkpoint.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     arguments = parser.parse_args()
     run_inside_environment()
 
+    if arguments.command == "checkpoint":
+        write_checkpoint(arguments.out / "model.safetensors", arguments.pi05, arguments.dtype)
+        return
     if arguments.check:
         sys.exit(check())
     manifest = write_fixtures(FIXTURES)
