@@ -1,6 +1,8 @@
 /// A camera picture: 8 bits each of red, green and blue a pixel, rows from top to bottom without
 /// gaps.
 public struct RGBImage: Sendable, Equatable {
+  /// The most pixels in a row, and the most rows: what no camera reaches, and memory still holds.
+  public static let maximumSide = 16_384
   /// Bytes a pixel takes.
   static let channels = 3
 
@@ -14,8 +16,8 @@ public struct RGBImage: Sendable, Equatable {
 
   /// A picture of the given pixels.
   ///
-  /// - Throws: ``PI0Error/input(_:)`` where a dimension is not positive or `pixels` does not hold
-  ///   `3 * width * height` bytes.
+  /// - Throws: ``PI0Error/input(_:)`` where a dimension is not within `1...`
+  ///   ``maximumSide``, or `pixels` does not hold `3 * width * height` bytes.
   public init(width: Int, height: Int, pixels: [UInt8]) throws(PI0Error) {
     guard let count = Self.byteCount(width: width, height: height) else {
       throw Self.impossible(width, height)
@@ -37,7 +39,8 @@ public struct RGBImage: Sendable, Equatable {
   ///   - width: Pixels in a row.
   ///   - height: Rows.
   ///   - bytesPerRow: From the start of a row to the start of the next, at least `3 * width`.
-  /// - Throws: ``PI0Error/input(_:)`` where a dimension is not positive or the rows overlap.
+  /// - Throws: ``PI0Error/input(_:)`` where a dimension is not within `1...` ``maximumSide``, or
+  ///   the rows overlap.
   public init(
     copying pointer: UnsafeRawPointer, width: Int, height: Int, bytesPerRow: Int
   ) throws(PI0Error) {
@@ -66,14 +69,13 @@ public struct RGBImage: Sendable, Equatable {
   }
 
   /// `3 * width * height`, or nil where there is no such picture.
-  static func byteCount(width: Int, height: Int) -> Int? {
-    guard width > 0, height > 0 else { return nil }
-    let (rowBytes, rowOverflow) = width.multipliedReportingOverflow(by: channels)
-    let (count, overflow) = rowBytes.multipliedReportingOverflow(by: height)
-    return rowOverflow || overflow ? nil : count
+  private static func byteCount(width: Int, height: Int) -> Int? {
+    let allowed = 1...maximumSide
+    return allowed.contains(width) && allowed.contains(height) ? channels * width * height : nil
   }
 
   static func impossible(_ width: Int, _ height: Int) -> PI0Error {
-    .input("there is no picture of \(width) x \(height) pixels")
+    .input(
+      "a picture of \(width) x \(height) pixels: width and height must be 1 to \(maximumSide)")
   }
 }
