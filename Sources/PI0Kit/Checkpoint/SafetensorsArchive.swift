@@ -32,17 +32,17 @@ public struct SafetensorsArchive: Sendable {
     }
 
     let weightMap = try Self.weightMap(found)
-    let folder = URL(fileURLWithPath: found).deletingLastPathComponent()
+    let folder = found.utf8.lastIndex(of: UInt8(ascii: "/")).map { found[...$0] } ?? ""
     var files: [SafetensorsFile] = []
     var fileNames: [String] = []
     for fileName in Set(weightMap.values).sorted() {
-      guard !fileName.isEmpty, !fileName.contains("/"), !fileName.contains("..") else {
+      guard !fileName.isEmpty, fileName != "..", !fileName.utf8.contains(UInt8(ascii: "/")) else {
         throw .file(
           path: found,
           reason: "\"weight_map\" names the file \(fileName.quoted): only files beside the index "
             + "are opened, put them there and name them without a folder")
       }
-      files.append(try SafetensorsFile(path: folder.appendingPathComponent(fileName).path))
+      files.append(try SafetensorsFile(path: folder + fileName))
       fileNames.append(fileName)
     }
     try self.init(path: path, files: files)
@@ -103,9 +103,8 @@ public struct SafetensorsArchive: Sendable {
   /// The file to open for `path`: itself, or the one to open in that folder.
   private static func find(_ path: String) throws(PI0Error) -> String {
     guard isFolder(path) else { return path }
-    let folder = URL(fileURLWithPath: path)
     for name in [fileName, indexName] {
-      let candidate = folder.appendingPathComponent(name).path
+      let candidate = path + "/" + name
       if FileManager.default.fileExists(atPath: candidate) { return candidate }
     }
     throw .file(

@@ -34,11 +34,16 @@ public struct SafetensorsFile: Sendable {
   ///   from the format.
   public init(path: String) throws(PI0Error) {
     let file = try MappedFile(path: path)
-    let header = try SafetensorsHeader(file.bytes, path: path)
+    try self.init(TensorStorage(borrowing: file.bytes, from: file), path: path)
+  }
+
+  /// The file whose contents `storage` holds.
+  init(_ storage: TensorStorage, path: String) throws(PI0Error) {
+    let header = try SafetensorsHeader(storage.bytes, path: path)
     self.path = path
+    self.storage = storage
     metadata = header.metadata
     entries = header.entries
-    storage = TensorStorage(borrowing: file.bytes, from: file)
   }
 
   /// The tensor called `name`.
