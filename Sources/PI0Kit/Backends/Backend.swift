@@ -1,0 +1,48 @@
+/// What a device must be able to compute.
+///
+/// The operations in `Operations/` check shapes and types and work out the result's; a backend
+/// may rely on that. `shape` and `type` are those of the result.
+protocol Backend: Sendable {
+  // Matrix products
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// `a` is `[..., m, k]`, `b` is `[..., k, n]`, their leading dimensions broadcast.
+  func matmul(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor
+  func attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor
+  func patchConvolution(
+    _ image: Tensor, weight: Tensor, bias: Tensor, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
+
+  // Elementwise
+  func add(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor
+  func multiply(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error)
+    -> Tensor
+  func activate(_ x: Tensor, _ activation: Activation) throws(PI0Error) -> Tensor
+
+  // Along an axis
+  func softmax(_ x: Tensor, axis: Int, mask: Tensor?, type: ElementType) throws(PI0Error) -> Tensor
+  func layerNorm(
+    _ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, type: ElementType
+  ) throws(PI0Error) -> Tensor
+  func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, type: ElementType) throws(PI0Error)
+    -> Tensor
+  /// `x / rms(x) * (1 + scale) + shift` with `modulation` = scale | shift | gate, `[B or 1, 3w]`.
+  func adaptiveRMSNorm(
+    _ x: Tensor, modulation: Tensor, epsilon: Float, type: ElementType
+  ) throws(PI0Error) -> Tensor
+  func rotate(_ x: Tensor, cosine: Tensor, sine: Tensor) throws(PI0Error) -> Tensor
+
+  // Moving elements
+  func concat(_ tensors: [Tensor], axis: Int, shape: [Int]) throws(PI0Error) -> Tensor
+  func slice(_ x: Tensor, axis: Int, range: Range<Int>, shape: [Int]) throws(PI0Error) -> Tensor
+  func reshape(_ x: Tensor, shape: [Int]) throws(PI0Error) -> Tensor
+  func permute(_ x: Tensor, order: [Int], shape: [Int]) throws(PI0Error) -> Tensor
+  func repeat_(_ x: Tensor, counts: [Int], shape: [Int]) throws(PI0Error) -> Tensor
+  /// Row `tokens[i]` of `table`, for each i.
+  func lookUp(_ tokens: Tensor, in table: Tensor, shape: [Int]) throws(PI0Error) -> Tensor
+}

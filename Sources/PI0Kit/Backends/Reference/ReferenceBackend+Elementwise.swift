@@ -1,0 +1,101 @@
+import Glibc
+
+extension ReferenceBackend {
+  func add(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor {
+    try combine(a, b, shape, type, float: +, integer: &+, bool: { $0 || $1 })
+  }
+
+  func multiply(
+    _ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try combine(a, b, shape, type, float: *, integer: &*, bool: { $0 && $1 })
+  }
+
+  func activate(_ x: Tensor, _ activation: Activation) throws(PI0Error) -> Tensor {
+    try compute(x.shape, x.elementType, like: x) { (out) throws(PI0Error) in
+      try x.withFloats { (x) in
+        for i in 0..<x.count { out[i] = activation(x[i]) }
+      }
+    }
+  }
+
+  /// `out[i] = operation(a[i], b[i])`, both operands broadcast to `shape`.
+  private func combine(
+    _ a: Tensor, _ b: Tensor, _ shape: [Int], _ type: ElementType,
+    float: (Float, Float) -> Float, integer: (Int32, Int32) -> Int32, bool: (Bool, Bool) -> Bool
+  ) throws(PI0Error) -> Tensor {
+    let indices = zip(
+      BroadcastIndices(a.shape, to: shape), BroadcastIndices(b.shape, to: shape))
+    switch type {
+    case .float32, .bfloat16, .float16:
+      let (x, y) = (try a.numbers(), try b.numbers())
+      return try compute(shape, type, like: a) { (out) in
+        for (i, (ia, ib)) in indices.enumerated() { out[i] = float(x[ia], y[ib]) }
+      }
+    case .int32:
+      let (x, y) = (try a.integers(), try b.integers())
+      return try Tensor(indices.map { integer(x[$0], y[$1]) }, shape: shape, device: a.device)
+    case .bool:
+      let (x, y) = (try a.bools(), try b.bools())
+      return try Tensor(indices.map { bool(x[$0], y[$1]) }, shape: shape, device: a.device)
+    }
+  }
+}
+
+extension Activation {
+  /// The function at one point.
+  func callAsFunction(_ x: Float) -> Float {
+    switch self {
+    case .none: x
+    case .silu: x / (1 + expf(-x))
+    case .geluTanh:
+      0.5 * x * (1 + tanhf(0.797_884_560_802_865_4 * (x + 0.044715 * x * x * x)))
+    }
+  }
+}
+
+extension Tensor {
+  /// The elements as float32, whatever their type.
+  fileprivate func numbers() throws(PI0Error) -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { target, initialized in
+      copyNumbers(to: UnsafeMutableBufferPointer(rebasing: target[..<count]))
+      initialized = count
+    }
+  }
+
+  /// The elements of an int32 or bool tensor as int32.
+  fileprivate func integers() throws(PI0Error) -> [Int32] {
+    elementType == .bool ? try bools().map { $0 ? 1 : 0 } : try int32s()
+  }
+}
+
+/// For each element of a broadcast shape, in row-major order, the index of the element of a
+/// tensor of `shape` that stands there.
+struct BroadcastIndices: Sequence, IteratorProtocol {
+  private let target: [Int]
+  private let strides: [Int]
+  private var position: [Int]
+  private var index = 0
+  private var remaining: Int
+
+  init(_ shape: [Int], to target: [Int]) {
+    self.target = target
+    strides = Shape.broadcastStrides(shape, to: target)
+    position = [Int](repeating: 0, count: target.count)
+    remaining = Shape.elementCount(target) ?? 0
+  }
+
+  mutating func next() -> Int? {
+    guard remaining > 0 else { return nil }
+    remaining -= 1
+    let current = index
+    for axis in target.indices.reversed() {
+      position[axis] += 1
+      index += strides[axis]
+      if position[axis] < target[axis] { break }
+      index -= strides[axis] * position[axis]
+      position[axis] = 0
+    }
+    return current
+  }
+}

@@ -1,0 +1,173 @@
+/// A Gemma transformer over token embeddings: the language model and, smaller and in pi0.5 with
+/// adaptive norms, the action expert.
+///
+/// Source: `GemmaModel` in openpi's `models_pytorch/transformers_replace/models/gemma`, which
+/// unlike Hugging Face's does not scale its input by sqrt(width).
+struct Gemma: Sendable {
+  let layers: [GemmaLayer]  // layers.{i}
+  let norm: RMSNorm  // norm
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Gemma, adaptive: Bool) {
+    layers = (0..<size.depth).map {
+      GemmaLayer(weights.at("layers.\($0)"), size, adaptive: adaptive)
+    }
+    norm = RMSNorm(weights.at("norm"), width: size.width, adaptive: adaptive)
+  }
+
+  /// Scale, shift and gate of every norm, `[batch, 3 * width]` each; nil in plain norms.
+  struct Modulation: Sendable {
+    let layers: [GemmaLayer.Modulation]
+    let norm: Tensor?
+  }
+
+  func modulation(condition: Tensor?) throws(PI0Error) -> Modulation {
+    var perLayer: [GemmaLayer.Modulation] = []
+    for layer in layers { perLayer.append(try layer.modulation(condition: condition)) }
+    return Modulation(layers: perLayer, norm: try norm.modulation(condition))
+  }
+
+  /// The keys and values of every layer for tokens `x`. The last layer computes nothing else,
+  /// since nothing else of it is used.
+  func keysAndValues(
+    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: Tensor?, onLayer: (Int) -> Void = { _ in }
+  ) throws(PI0Error) -> KeyValueCache {
+    var cache = KeyValueCache(layers: [])
+    var x = x
+    for (index, layer) in layers.enumerated() {
+      let (normalized, _) = try layer.inputLayerNorm(x, modulation: nil)
+      let entry = try layer.selfAttention.keyAndValue(normalized, rotary: rotary)
+      if index < layers.count - 1 {
+        let attended = try layer.selfAttention(
+          normalized, rotary: rotary, keysAndValues: entry, mask: mask)
+        x = try layer.feedForward(x + attended, modulation: nil)
+      }
+      cache.layers.append(entry)
+      onLayer(index + 1)
+    }
+    return cache
+  }
+
+  /// The normalised output for tokens `x` that follow the tokens in `cache`.
+  func callAsFunction(
+    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: Tensor?, after cache: KeyValueCache,
+    modulation: Modulation
+  ) throws(PI0Error) -> Tensor {
+    var x = x
+    for (index, layer) in layers.enumerated() {
+      x = try layer(
+        x, rotary: rotary, mask: mask, after: cache.layers[index],
+        modulation: modulation.layers[index])
+    }
+    return try norm(x, modulation: modulation.norm).normalized
+  }
+}
+
+/// `x + attention(norm(x)) * gate`, then `x + mlp(norm(x)) * gate`; plain norms have no gate.
+struct GemmaLayer: Sendable {
+  let inputLayerNorm: RMSNorm  // input_layernorm
+  let selfAttention: GemmaAttention  // self_attn
+  let postAttentionLayerNorm: RMSNorm  // post_attention_layernorm
+  let mlp: GatedMLP  // mlp
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Gemma, adaptive: Bool) {
+    inputLayerNorm = RMSNorm(
+      weights.at("input_layernorm"), width: size.width, adaptive: adaptive)
+    selfAttention = GemmaAttention(weights.at("self_attn"), size)
+    postAttentionLayerNorm = RMSNorm(
+      weights.at("post_attention_layernorm"), width: size.width, adaptive: adaptive)
+    mlp = GatedMLP(weights.at("mlp"), size)
+  }
+
+  struct Modulation: Sendable {
+    let input: Tensor?
+    let postAttention: Tensor?
+  }
+
+  func modulation(condition: Tensor?) throws(PI0Error) -> Modulation {
+    Modulation(
+      input: try inputLayerNorm.modulation(condition),
+      postAttention: try postAttentionLayerNorm.modulation(condition))
+  }
+
+  func callAsFunction(
+    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: Tensor?, after past: KeyValueCache.Layer?,
+    modulation: Modulation
+  ) throws(PI0Error) -> Tensor {
+    let (normalized, gate) = try inputLayerNorm(x, modulation: modulation.input)
+    let own = try selfAttention.keyAndValue(normalized, rotary: rotary)
+    let attended = try selfAttention(
+      normalized, rotary: rotary, keysAndValues: past?.appending(own) ?? own, mask: mask)
+    return try feedForward(x.residual(attended, gate: gate), modulation: modulation.postAttention)
+  }
+
+  /// The second half of the layer.
+  func feedForward(_ x: Tensor, modulation: Tensor?) throws(PI0Error) -> Tensor {
+    let (normalized, gate) = try postAttentionLayerNorm(x, modulation: modulation)
+    return try x.residual(mlp(normalized), gate: gate)
+  }
+}
+
+struct GemmaAttention: Sendable {
+  let query: Linear  // q_proj
+  let key: Linear  // k_proj
+  let value: Linear  // v_proj
+  let output: Linear  // o_proj
+  let heads: Int
+  let kvHeads: Int
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Gemma) {
+    let inner = size.heads * size.headWidth
+    let kvInner = size.kvHeads * size.headWidth
+    query = Linear(weights.at("q_proj"), inputs: size.width, outputs: inner, bias: false)
+    key = Linear(weights.at("k_proj"), inputs: size.width, outputs: kvInner, bias: false)
+    value = Linear(weights.at("v_proj"), inputs: size.width, outputs: kvInner, bias: false)
+    output = Linear(weights.at("o_proj"), inputs: inner, outputs: size.width, bias: false)
+    heads = size.heads
+    kvHeads = size.kvHeads
+  }
+
+  /// The rotated keys and the values of tokens `x`, `[batch, kvHeads, tokens, width]`.
+  func keyAndValue(
+    _ x: Tensor, rotary: RotaryEmbedding.Table
+  ) throws(PI0Error) -> KeyValueCache.Layer {
+    KeyValueCache.Layer(
+      key: try key(x).splitHeads(kvHeads).rotated(cosine: rotary.cosine, sine: rotary.sine),
+      value: try value(x).splitHeads(kvHeads))
+  }
+
+  func callAsFunction(
+    _ x: Tensor, rotary: RotaryEmbedding.Table, keysAndValues: KeyValueCache.Layer, mask: Tensor?
+  ) throws(PI0Error) -> Tensor {
+    let query = try query(x).splitHeads(heads).rotated(cosine: rotary.cosine, sine: rotary.sine)
+    let attended = try Tensor.attention(
+      query: query, key: keysAndValues.key, value: keysAndValues.value, mask: mask)
+    return try output(attended.mergeHeads())
+  }
+}
+
+/// `down(gelu(gate(x)) * up(x))`.
+struct GatedMLP: Sendable {
+  let gate: Linear  // gate_proj
+  let up: Linear  // up_proj
+  let down: Linear  // down_proj
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Gemma) {
+    gate = Linear(
+      weights.at("gate_proj"), inputs: size.width, outputs: size.mlpWidth, bias: false)
+    up = Linear(weights.at("up_proj"), inputs: size.width, outputs: size.mlpWidth, bias: false)
+    down = Linear(
+      weights.at("down_proj"), inputs: size.mlpWidth, outputs: size.width, bias: false)
+  }
+
+  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
+    try down(gate(x, activation: .geluTanh) * up(x))
+  }
+}
+
+extension Tensor {
+  /// `x + y * gate`, or `x + y` where there is no gate.
+  func residual(_ y: Tensor, gate: Tensor?) throws(PI0Error) -> Tensor {
+    guard let gate else { return try self + y }
+    return try self + y * gate
+  }
+}

@@ -1,0 +1,307 @@
+/// A pi0 or pi0.5 policy: camera images, robot state and prompt in, a chunk of actions out.
+///
+///     let policy = try Policy(checkpoint: Checkpoint(path: "pi0_base"))
+///     let actions = try policy.sampleActions(inputs, seed: 0)  // [batch, horizon, dimension]
+///
+/// A value without state: one policy may serve several threads.
+///
+/// Source: `PI0Pytorch` in openpi's `pi0_pytorch.py`.
+public struct Policy: Sendable {
+  /// All sizes.
+  public let configuration: PolicyConfiguration
+  /// Where the policy runs.
+  public let device: Device
+  /// Images and prompt to tokens.
+  public let prefixEmbedder: PrefixEmbedder
+  /// State, noisy actions and time to tokens.
+  public let suffixEmbedder: SuffixEmbedder
+
+  let languageModel: Gemma  // paligemma_with_expert.paligemma.model.language_model
+  let expert: Gemma  // paligemma_with_expert.gemma_expert.model
+  let actionOut: Linear  // action_out_proj
+  let rotary: RotaryEmbedding
+  /// The suffix with its time half split off; nil in pi0.5, which has none.
+  private let foldedSuffix: FoldedSuffix?
+  private let defaultSchedule: DenoisingSchedule
+
+  /// Loads a policy.
+  ///
+  /// Weights are views of the mapped checkpoint; nothing of it is copied but the two halves of
+  /// action_time_mlp_in.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: see ``Checkpoint``.
+  ///   - device: where to run.
+  /// - Throws: ``PI0Error/checkpoint(path:problems:)`` that lists every tensor which is missing,
+  ///   unexpected or mis-shaped; ``PI0Error/configuration(_:)`` for sizes that contradict.
+  public init(checkpoint: Checkpoint, on device: Device = .reference) throws(PI0Error) {
+    let weights = try Weights(checkpoint, on: device)
+    let configuration = try checkpoint.requiredConfiguration()
+    self.configuration = configuration
+    self.device = device
+    prefixEmbedder = PrefixEmbedder(weights, configuration)
+    suffixEmbedder = SuffixEmbedder(
+      weights, variant: configuration.variant, width: configuration.expert.width,
+      actionDimension: configuration.actionDimension)
+    let transformers = weights.at("paligemma_with_expert")
+    languageModel = Gemma(
+      transformers.at("paligemma.model.language_model"), configuration.language, adaptive: false)
+    expert = Gemma(
+      transformers.at("gemma_expert.model"), configuration.expert,
+      adaptive: configuration.variant == .pi05)
+    actionOut = Linear(
+      weights.at("action_out_proj"), inputs: configuration.expert.width,
+      outputs: configuration.actionDimension)
+    try weights.finish()
+
+    rotary = RotaryEmbedding(
+      width: configuration.language.headWidth, roundsToBFloat16: configuration.roundsRotaryTable)
+    foldedSuffix = try FoldedSuffix(suffixEmbedder)
+    defaultSchedule = try Self.schedule(
+      steps: configuration.denoisingSteps, suffixEmbedder, foldedSuffix, expert, device)
+  }
+
+  // MARK: - Parts, as in the original
+
+  /// The keys and values of a prefix, masked positions included.
+  ///
+  /// - Throws: ``PI0Error`` where the prefix does not fit the policy.
+  public func keyValueCache(_ prefix: TokenEmbedding) throws(PI0Error) -> KeyValueCache {
+    let allowed = try AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks)
+    return try languageModel.keysAndValues(
+      prefix.embeddings, rotary: rotary(AttentionMask.positions(padding: prefix.padding)),
+      mask: AttentionMask.bias(allowed))
+  }
+
+  /// The velocity `[batch, horizon, actionDimension]` of the flow at a point and a time.
+  ///
+  /// Source: `denoise_step` in openpi's `pi0_pytorch.py`.
+  ///
+  /// - Parameters:
+  ///   - state: `[batch, actionDimension]`.
+  ///   - prefixPadding: of the prefix that `cache` holds; bool `[batch, tokens]`.
+  ///   - cache: from ``keyValueCache(_:)``.
+  ///   - noisyActions: `[batch, horizon, actionDimension]`.
+  ///   - timestep: float32 `[batch]`.
+  /// - Throws: ``PI0Error`` where shapes or types do not fit.
+  public func denoiseStep(
+    state: Tensor, prefixPadding: Tensor, cache: KeyValueCache, noisyActions: Tensor,
+    timestep: Tensor
+  ) throws(PI0Error) -> Tensor {
+    try velocity(
+      suffixEmbedder(state: state, noisyActions: noisyActions, timestep: timestep),
+      prefixPadding: prefixPadding, cache: cache)
+  }
+
+  private func velocity(
+    _ suffix: TokenEmbedding, prefixPadding: Tensor, cache: KeyValueCache
+  ) throws(PI0Error) -> Tensor {
+    let context = try SuffixContext(
+      cache: cache, prefixPadding: prefixPadding, padding: suffix.padding, marks: suffix.marks,
+      rotary: rotary)
+    return try velocity(
+      suffix.embeddings, context: context,
+      modulation: expert.modulation(condition: suffix.condition))
+  }
+
+  private func velocity(
+    _ x: Tensor, context: SuffixContext, modulation: Gemma.Modulation
+  ) throws(PI0Error) -> Tensor {
+    guard context.cache.layers.count == expert.layers.count else {
+      throw .input(
+        "the cache has \(context.cache.layers.count) layers, the expert \(expert.layers.count)")
+    }
+    let out = try expert(
+      x, rotary: context.rotary, mask: context.mask, after: context.cache, modulation: modulation)
+    let tokens = out.shape[1]
+    let actions = try out.sliced(axis: 1, max(tokens - configuration.actionHorizon, 0)..<tokens)
+    return try actionOut(actions)
+  }
+
+  // MARK: - Sampling
+
+  /// A schedule of another number of steps than the configuration's, to be made once and passed
+  /// to ``sampleActions(_:noise:schedule:onProgress:)``.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` for an impossible number of steps.
+  public func schedule(steps: Int) throws(PI0Error) -> DenoisingSchedule {
+    try Self.schedule(steps: steps, suffixEmbedder, foldedSuffix, expert, device)
+  }
+
+  private static func schedule(
+    steps: Int, _ embedder: SuffixEmbedder, _ folded: FoldedSuffix?, _ expert: Gemma,
+    _ device: Device
+  ) throws(PI0Error) -> DenoisingSchedule {
+    try DenoisingSchedule(steps: steps) { (time) throws(PI0Error) in
+      let time = try Tensor([time], shape: [1], device: device)
+      if let folded { return .timeRow(try folded.timeRow(time)) }
+      return .modulation(try expert.modulation(condition: embedder.condition(time)))
+    }
+  }
+
+  /// A chunk of actions for each observation, denoised from seeded noise.
+  ///
+  /// - Parameters:
+  ///   - inputs: see ``PolicyInputs``.
+  ///   - seed: of the noise, see ``Tensor/normal(_:seed:device:)``.
+  ///   - schedule: the configuration's number of steps unless given.
+  ///   - onProgress: called as parts complete, on the calling thread.
+  /// - Returns: `[batch, horizon, actionDimension]`, normalised as the training data was.
+  /// - Throws: ``PI0Error`` where the inputs do not fit the policy.
+  public func sampleActions(
+    _ inputs: PolicyInputs, seed: UInt64, schedule: DenoisingSchedule? = nil,
+    onProgress: (PolicyProgress) -> Void = { _ in }
+  ) throws(PI0Error) -> Tensor {
+    let shape = [inputs.batch, configuration.actionHorizon, configuration.actionDimension]
+    return try sampleActions(
+      inputs, noise: .normal(shape, seed: seed, device: device), schedule: schedule,
+      onProgress: onProgress)
+  }
+
+  /// A chunk of actions for each observation: `x += dt * velocity(x, t)` from noise at t = 1 to
+  /// actions at t = 0.
+  ///
+  /// Masked cameras and padded tokens are not computed; the rest is what the original computes.
+  ///
+  /// - Parameters:
+  ///   - inputs: see ``PolicyInputs``.
+  ///   - noise: `[batch, horizon, actionDimension]`, standard normal.
+  ///   - schedule: the configuration's number of steps unless given.
+  ///   - onProgress: called as parts complete, on the calling thread.
+  /// - Returns: `[batch, horizon, actionDimension]`, normalised as the training data was.
+  /// - Throws: ``PI0Error`` where the inputs do not fit the policy.
+  public func sampleActions(
+    _ inputs: PolicyInputs, noise: Tensor, schedule: DenoisingSchedule? = nil,
+    onProgress: (PolicyProgress) -> Void = { _ in }
+  ) throws(PI0Error) -> Tensor {
+    try inputs.check(configuration)
+    let shape = [inputs.batch, configuration.actionHorizon, configuration.actionDimension]
+    guard noise.shape == shape, noise.elementType.isFloat else {
+      throw .input("noise must be floats \(shape), found \(noise)")
+    }
+    guard inputs.batch > 0 else { return noise }
+    var chunks: [Tensor] = []
+    for sample in 0..<inputs.batch {
+      let prefix = try compactPrefix(inputs, sample: sample, onProgress: onProgress)
+      chunks.append(
+        try denoise(
+          noise.sliced(axis: 0, sample..<sample + 1).converted(to: .float32),
+          state: inputs.state.sliced(axis: 0, sample..<sample + 1),
+          cache: prefix.cache, prefixLength: prefix.length,
+          schedule: schedule ?? defaultSchedule, onProgress: onProgress))
+    }
+    return try .concat(chunks, axis: 0)
+  }
+
+  /// The keys and values of the cameras and tokens that one sample has. Nothing in it is masked,
+  /// and positions are simply counted.
+  private func compactPrefix(
+    _ inputs: PolicyInputs, sample: Int, onProgress: (PolicyProgress) -> Void
+  ) throws(PI0Error) -> (cache: KeyValueCache, length: Int) {
+    var present: [Tensor] = []
+    for (image, mask) in zip(inputs.images, inputs.imageMasks) where try mask.bools()[sample] {
+      present.append(image)
+    }
+    var parts: [Tensor] = []
+    for (index, image) in present.enumerated() {
+      parts.append(
+        try prefixEmbedder.embed(image: image.sliced(axis: 0, sample..<sample + 1)))
+      onProgress(PolicyProgress(part: .vision, completed: index + 1, total: present.count))
+    }
+    let tokens = zip(
+      try inputs.tokens.sliced(axis: 0, sample..<sample + 1).int32s(),
+      try inputs.tokenMask.sliced(axis: 0, sample..<sample + 1).bools()
+    ).filter(\.1).map(\.0)
+    let prompt = try Tensor(tokens, shape: [1, tokens.count], device: device)
+    parts.append(try prefixEmbedder.embed(tokens: prompt))
+
+    let prefix = try Tensor.concat(parts, axis: 1)
+    let length = prefix.shape[1]
+    let positions = try Tensor(
+      (0..<length).map(Int32.init), shape: [1, length], device: device)
+    let layers = languageModel.layers.count
+    let cache = try languageModel.keysAndValues(prefix, rotary: rotary(positions), mask: nil) {
+      onProgress(PolicyProgress(part: .language, completed: $0, total: layers))
+    }
+    return (cache, length)
+  }
+
+  private func denoise(
+    _ noise: Tensor, state: Tensor, cache: KeyValueCache, prefixLength: Int,
+    schedule: DenoisingSchedule, onProgress: (PolicyProgress) -> Void
+  ) throws(PI0Error) -> Tensor {
+    let context = try SuffixContext(
+      cache: cache,
+      prefixPadding: Tensor(
+        [Bool](repeating: true, count: prefixLength), shape: [1, prefixLength], device: device),
+      padding: suffixEmbedder.padding(horizon: configuration.actionHorizon, device),
+      marks: suffixEmbedder.marks(horizon: configuration.actionHorizon, device), rotary: rotary)
+    let stateToken = try foldedSuffix?.stateToken(state)
+    var x = noise
+    for (index, step) in schedule.steps.enumerated() {
+      let velocity: Tensor
+      switch (step.conditioning, foldedSuffix, stateToken) {
+      case (.timeRow(let timeRow), .some(let folded), .some(let stateToken)):
+        velocity = try self.velocity(
+          folded(stateToken: stateToken, noisyActions: x, timeRow: timeRow), context: context,
+          modulation: expert.modulation(condition: nil))
+      case (.modulation(let modulation), nil, _):
+        velocity = try self.velocity(
+          suffixEmbedder.actionIn(x), context: context, modulation: modulation)
+      default:
+        throw .input("the schedule was made by a policy of the other variant")
+      }
+      x = try Self.eulerStep(x, velocity: velocity, timeStep: schedule.timeStep)
+      onProgress(
+        PolicyProgress(part: .denoising, completed: index + 1, total: schedule.steps.count))
+    }
+    return x
+  }
+
+  /// `x + velocity * timeStep`.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where the shapes differ.
+  public static func eulerStep(
+    _ x: Tensor, velocity: Tensor, timeStep: Float
+  ) throws(PI0Error) -> Tensor {
+    try x + velocity * timeStep
+  }
+}
+
+/// How far a policy's computation is.
+public struct PolicyProgress: Sendable, Equatable {
+  /// The parts of an inference, in order.
+  public enum Part: String, Sendable {
+    /// Cameras through the vision tower.
+    case vision
+    /// Layers of the language model.
+    case language
+    /// Denoising steps.
+    case denoising
+  }
+
+  /// What is being computed.
+  public let part: Part
+  /// Units of it that are complete: cameras, layers, steps.
+  public let completed: Int
+  /// Units of it in all.
+  public let total: Int
+}
+
+/// What stays the same for a suffix in every denoising step: the prefix, positions and mask.
+private struct SuffixContext {
+  let cache: KeyValueCache
+  let rotary: RotaryEmbedding.Table
+  let mask: Tensor
+
+  init(
+    cache: KeyValueCache, prefixPadding: Tensor, padding: Tensor, marks: Tensor,
+    rotary: RotaryEmbedding
+  ) throws(PI0Error) {
+    self.cache = cache
+    self.rotary = try rotary(AttentionMask.positions(padding: padding, after: prefixPadding))
+    mask = try AttentionMask.bias(
+      AttentionMask.suffixAllowed(
+        prefixPadding: prefixPadding, padding: padding, marks: marks))
+  }
+}

@@ -1,0 +1,89 @@
+/// What an embedder makes: tokens for a transformer and who among them may attend to whom.
+public struct TokenEmbedding: Sendable {
+  /// `[batch, tokens, width]`.
+  public let embeddings: Tensor
+  /// Which tokens are there; bool `[batch, tokens]`.
+  public let padding: Tensor
+  /// Where a block begins that earlier tokens must not see; bool `[batch, tokens]`.
+  public let marks: Tensor
+  /// What the expert's adaptive norms are conditioned on, `[batch, width]`; nil in pi0 and in a
+  /// prefix.
+  public let condition: Tensor?
+}
+
+/// Images and prompt as tokens for the language model: `[projector(SigLIP(image)) for each camera |
+/// table[token] * sqrt(width)]`.
+///
+/// Source: `embed_prefix` in openpi's `pi0_pytorch.py`.
+public struct PrefixEmbedder: Sendable {
+  let vision: SigLIP  // vision_tower.vision_model
+  let projector: Linear  // multi_modal_projector.linear
+  let tokenTable: Tensor  // language_model.embed_tokens.weight [vocabulary, width]
+
+  /// The embedder of a checkpoint.
+  ///
+  /// - Throws: ``PI0Error/checkpoint(path:problems:)`` where its tensors do not fit.
+  public init(checkpoint: Checkpoint, on device: Device = .reference) throws(PI0Error) {
+    let weights = try Weights(checkpoint, on: device)
+    self.init(weights, try checkpoint.requiredConfiguration())
+    try weights.finish(wholeCheckpoint: false)
+  }
+
+  init(_ weights: Weights, _ configuration: PolicyConfiguration) {
+    let paligemma = weights.at("paligemma_with_expert.paligemma")
+    vision = SigLIP(paligemma.at("model.vision_tower.vision_model"), configuration.vision)
+    projector = Linear(
+      paligemma.at("model.multi_modal_projector.linear"), inputs: configuration.vision.width,
+      outputs: configuration.language.width)
+    tokenTable = paligemma.tensor(
+      anyOf: ["model.language_model.embed_tokens.weight", "lm_head.weight"],
+      [configuration.vocabularySize, configuration.language.width])
+  }
+
+  /// The prefix of a batch. Cameras and tokens that are masked out are embedded all the same, as
+  /// the original does.
+  ///
+  /// - Parameters:
+  ///   - images: a tensor `[batch, 3, height, width]` a camera, values in [-1, 1].
+  ///   - imageMasks: which samples have the camera; bool `[batch]` a camera.
+  ///   - tokens: the prompt, int32 `[batch, length]`.
+  ///   - tokenMask: which tokens are there, bool `[batch, length]`.
+  /// - Throws: ``PI0Error`` where shapes or types do not fit, or a token is not in the table.
+  public func callAsFunction(
+    images: [Tensor], imageMasks: [Tensor], tokens: Tensor, tokenMask: Tensor
+  ) throws(PI0Error) -> TokenEmbedding {
+    guard images.count == imageMasks.count else {
+      throw .input("\(images.count) images need as many masks, found \(imageMasks.count)")
+    }
+    var embeddings: [Tensor] = []
+    var padding: [Tensor] = []
+    for (image, mask) in zip(images, imageMasks) {
+      let features = try embed(image: image)
+      embeddings.append(features)
+      padding.append(try mask.reshaped([-1, 1]).repeated([1, features.shape[1]]))
+    }
+    embeddings.append(try embed(tokens: tokens))
+    padding.append(tokenMask)
+    let all = try Tensor.concat(embeddings, axis: 1)
+    return TokenEmbedding(
+      embeddings: all, padding: try .concat(padding, axis: 1),
+      marks: try Tensor(
+        [Bool](repeating: false, count: all.shape[0] * all.shape[1]),
+        shape: [all.shape[0], all.shape[1]], device: all.device), condition: nil)
+  }
+
+  /// `projector(SigLIP(image))`: `[batch, patches, width]` for `[batch, 3, height, width]`.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for an image of another size.
+  public func embed(image: Tensor) throws(PI0Error) -> Tensor {
+    try projector(vision(image))
+  }
+
+  /// `table[token] * sqrt(width)`: `[batch, length, width]` for int32 `[batch, length]`.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for a token outside the table.
+  public func embed(tokens: Tensor) throws(PI0Error) -> Tensor {
+    try tokenTable.rows(tokens).converted(to: .float32)
+      * Float(Double(tokenTable.shape[1]).squareRoot())
+  }
+}

@@ -1,0 +1,90 @@
+/// The vision tower: an image becomes one token a patch. No class token.
+///
+/// Source: `SiglipVisionTransformer` in Hugging Face transformers.
+struct SigLIP: Sendable {
+  let patchWeight: Tensor  // embeddings.patch_embedding.weight [width, 3, patch, patch]
+  let patchBias: Tensor  // embeddings.patch_embedding.bias [width]
+  let positionEmbedding: Tensor  // embeddings.position_embedding.weight [patches, width]
+  let layers: [SigLIPLayer]  // encoder.layers.{i}
+  let postLayerNorm: LayerNorm  // post_layernorm
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Vision) {
+    let embeddings = weights.at("embeddings")
+    patchWeight = embeddings.tensor(
+      "patch_embedding.weight", [size.width, 3, size.patchSize, size.patchSize])
+    patchBias = embeddings.tensor("patch_embedding.bias", [size.width])
+    positionEmbedding = embeddings.tensor(
+      "position_embedding.weight", [size.tokensPerImage, size.width])
+    layers = (0..<size.depth).map { SigLIPLayer(weights.at("encoder.layers.\($0)"), size) }
+    postLayerNorm = LayerNorm(weights.at("post_layernorm"), width: size.width)
+  }
+
+  /// `[batch, patches, width]` for images `[batch, 3, height, width]` in [-1, 1].
+  func callAsFunction(_ images: Tensor) throws(PI0Error) -> Tensor {
+    var x = try embed(images)
+    for layer in layers { x = try layer(x) }
+    return try postLayerNorm(x)
+  }
+
+  func embed(_ images: Tensor) throws(PI0Error) -> Tensor {
+    try images.patchConvolution(weight: patchWeight, bias: patchBias) + positionEmbedding
+  }
+}
+
+/// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+struct SigLIPLayer: Sendable {
+  let layerNorm1: LayerNorm  // layer_norm1
+  let selfAttention: SigLIPAttention  // self_attn
+  let layerNorm2: LayerNorm  // layer_norm2
+  let mlp: SigLIPMLP  // mlp
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Vision) {
+    layerNorm1 = LayerNorm(weights.at("layer_norm1"), width: size.width)
+    selfAttention = SigLIPAttention(weights.at("self_attn"), size)
+    layerNorm2 = LayerNorm(weights.at("layer_norm2"), width: size.width)
+    mlp = SigLIPMLP(weights.at("mlp"), size)
+  }
+
+  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
+    let x = try x + selfAttention(layerNorm1(x))
+    return try x + mlp(layerNorm2(x))
+  }
+}
+
+struct SigLIPAttention: Sendable {
+  let query: Linear  // q_proj
+  let key: Linear  // k_proj
+  let value: Linear  // v_proj
+  let output: Linear  // out_proj
+  let heads: Int
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Vision) {
+    query = Linear(weights.at("q_proj"), inputs: size.width, outputs: size.width)
+    key = Linear(weights.at("k_proj"), inputs: size.width, outputs: size.width)
+    value = Linear(weights.at("v_proj"), inputs: size.width, outputs: size.width)
+    output = Linear(weights.at("out_proj"), inputs: size.width, outputs: size.width)
+    heads = size.heads
+  }
+
+  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
+    let attended = try Tensor.attention(
+      query: query(x).splitHeads(heads), key: key(x).splitHeads(heads),
+      value: value(x).splitHeads(heads))
+    return try output(attended.mergeHeads())
+  }
+}
+
+/// `fc2(gelu(fc1(x)))`.
+struct SigLIPMLP: Sendable {
+  let fc1: Linear  // fc1
+  let fc2: Linear  // fc2
+
+  init(_ weights: Weights, _ size: PolicyConfiguration.Vision) {
+    fc1 = Linear(weights.at("fc1"), inputs: size.width, outputs: size.mlpWidth)
+    fc2 = Linear(weights.at("fc2"), inputs: size.mlpWidth, outputs: size.width)
+  }
+
+  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
+    try fc2(fc1(x, activation: .geluTanh))
+  }
+}

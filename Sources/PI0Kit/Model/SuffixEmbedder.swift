@@ -1,0 +1,120 @@
+/// State, noisy actions and time as tokens for the action expert.
+///
+/// pi0: `[state_proj(state) | out(silu(in([action_in_proj(x) | time])))]`, a token for the state
+/// and one an action. pi0.5: `action_in_proj(x)`, and the condition
+/// `silu(time_mlp_out(silu(time_mlp_in(time))))`.
+///
+/// Source: `embed_suffix` in openpi's `pi0_pytorch.py`.
+public struct SuffixEmbedder: Sendable {
+  let actionIn: Linear  // action_in_proj
+  let head: Head
+  let timeEmbedding: SinusoidalTimeEmbedding
+
+  enum Head: Sendable {
+    case pi0(
+      stateProjection: Linear,  // state_proj
+      timeIn: Linear,  // action_time_mlp_in [width, 2 * width]
+      timeOut: Linear)  // action_time_mlp_out
+    case pi05(
+      timeIn: Linear,  // time_mlp_in
+      timeOut: Linear)  // time_mlp_out
+  }
+
+  /// The embedder of a checkpoint, which may hold nothing but the suffix.
+  ///
+  /// - Throws: ``PI0Error/checkpoint(path:problems:)`` where its tensors do not fit.
+  public init(checkpoint: Checkpoint, on device: Device = .reference) throws(PI0Error) {
+    let weights = try Weights(checkpoint, on: device)
+    let size = try checkpoint.suffixSize()
+    self.init(
+      weights, variant: size.variant, width: size.width, actionDimension: size.actionDimension)
+    try weights.finish(wholeCheckpoint: false)
+  }
+
+  init(
+    _ weights: Weights, variant: PolicyConfiguration.Variant, width: Int, actionDimension: Int
+  ) {
+    func linear(_ key: String, _ inputs: Int) -> Linear {
+      Linear(weights.at(key), inputs: inputs, outputs: width)
+    }
+    actionIn = linear("action_in_proj", actionDimension)
+    head =
+      switch variant {
+      case .pi0:
+        .pi0(
+          stateProjection: linear("state_proj", actionDimension),
+          timeIn: linear("action_time_mlp_in", 2 * width),
+          timeOut: linear("action_time_mlp_out", width))
+      case .pi05:
+        .pi05(timeIn: linear("time_mlp_in", width), timeOut: linear("time_mlp_out", width))
+      }
+    timeEmbedding = SinusoidalTimeEmbedding(width: width)
+  }
+
+  /// The suffix of a batch.
+  ///
+  /// - Parameters:
+  ///   - state: `[batch, actionDimension]`, normalised and padded. pi0.5 does not read it.
+  ///   - noisyActions: `[batch, horizon, actionDimension]`.
+  ///   - timestep: float32 `[batch]`; 1 is noise, 0 are actions.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  public func callAsFunction(
+    state: Tensor, noisyActions: Tensor, timestep: Tensor
+  ) throws(PI0Error) -> TokenEmbedding {
+    let check = try OperandCheck(
+      "suffix embedding",
+      [("state", state), ("noisyActions", noisyActions), ("timestep", timestep)])
+    try check.require(
+      noisyActions.rank == 3 && timestep.shape == [noisyActions.shape[0]],
+      "noisyActions must be [batch, horizon, actionDimension], timestep [batch]")
+    let actions = try actionIn(noisyActions)
+    let (batch, horizon) = (actions.shape[0], actions.shape[1])
+    let embeddings: Tensor
+    switch head {
+    case .pi0(let stateProjection, let timeIn, let timeOut):
+      try check.require(
+        state.rank == 2 && state.shape[0] == batch, "state must be [batch, actionDimension]")
+      let times = try timeEmbedding(timestep).reshaped([batch, 1, -1]).repeated([1, horizon, 1])
+      let mixed = try timeIn(.concat([actions, times], axis: 2), activation: .silu)
+      let stateToken = try stateProjection(state).reshaped([batch, 1, -1])
+      embeddings = try .concat([stateToken, timeOut(mixed)], axis: 1)
+    case .pi05:
+      embeddings = actions
+    }
+    let device = noisyActions.device
+    return TokenEmbedding(
+      embeddings: embeddings,
+      padding: try padding(horizon: horizon, device).repeated([batch, 1]),
+      marks: try marks(horizon: horizon, device).repeated([batch, 1]),
+      condition: try condition(timestep))
+  }
+
+  /// What pi0.5's norms are conditioned on, `[batch, width]`; nil in pi0.
+  func condition(_ timestep: Tensor) throws(PI0Error) -> Tensor? {
+    guard case .pi05(let timeIn, let timeOut) = head else { return nil }
+    return try timeOut(
+      timeIn(timeEmbedding(timestep), activation: .silu), activation: .silu)
+  }
+
+  /// Nothing is padded: bool `[1, tokens]`.
+  func padding(horizon: Int, _ device: Device) throws(PI0Error) -> Tensor {
+    let count = stateTokens + horizon
+    return try Tensor(
+      [Bool](repeating: true, count: count), shape: [1, count], device: device)
+  }
+
+  /// The state begins a block, and so does the first action: bool `[1, tokens]`.
+  func marks(horizon: Int, _ device: Device) throws(PI0Error) -> Tensor {
+    let count = stateTokens + horizon
+    return try Tensor(
+      (0..<count).map { $0 <= stateTokens }, shape: [1, count], device: device)
+  }
+
+  /// Tokens before the first action's.
+  private var stateTokens: Int {
+    switch head {
+    case .pi0: 1
+    case .pi05: 0
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/// A function applied to each element of a linear layer's result.
+public enum Activation: String, Sendable, CaseIterable {
+  /// x
+  case none
+  /// x * sigmoid(x)
+  case silu
+  /// GELU in its tanh form, `x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))`
+  case geluTanh
+}
+
+extension Tensor {
+  /// `activation(x · weightᵀ + bias)`, as `torch.nn.functional.linear`.
+  ///
+  /// - Parameters:
+  ///   - weight: `[out, in]`.
+  ///   - bias: `[out]`, or nil.
+  ///   - activation: applied to each element of the result.
+  /// - Returns: `[..., out]` for an `x` of `[..., in]`.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  public func linear(
+    weight: Tensor, bias: Tensor? = nil, activation: Activation = .none
+  ) throws(PI0Error) -> Tensor {
+    let check = try OperandCheck("linear", [("x", self), ("weight", weight), ("bias", bias)])
+    try check.requireFloats()
+    try check.require(rank >= 1, "x needs at least one dimension")
+    try check.require(weight.rank == 2, "weight must be [out, in]")
+    try check.require(
+      shape.last == weight.shape.last, "the last dimensions of x and weight must be equal")
+    if let bias {
+      try check.require(bias.shape == [weight.shape[0]], "bias must be [out]")
+    }
+    return try check.backend.linear(
+      self, weight: weight, bias: bias, activation: activation,
+      shape: shape.dropLast() + [weight.shape[0]], type: check.promotedType)
+  }
+
+  /// The matrix product, as `torch.matmul`: leading dimensions broadcast; a vector stands for a
+  /// row on the left and for a column on the right, and its dimension of one is dropped again.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  public func matmul(_ other: Tensor) throws(PI0Error) -> Tensor {
+    let check = try OperandCheck("matmul", [("a", self), ("b", other)])
+    try check.requireFloats()
+    try check.require(rank >= 1 && other.rank >= 1, "both need at least one dimension")
+    let a = rank == 1 ? try reshaped([1, count]) : self
+    let b = other.rank == 1 ? try other.reshaped([other.count, 1]) : other
+    try check.require(
+      a.shape[a.rank - 1] == b.shape[b.rank - 2], "the inner dimensions must be equal")
+    guard let batch = Shape.broadcast(a.shape.dropLast(2), b.shape.dropLast(2)) else {
+      throw check.error("the leading dimensions do not broadcast")
+    }
+    let full = batch + [a.shape[a.rank - 2], b.shape[b.rank - 1]]
+    let product = try check.backend.matmul(a, b, shape: full, type: check.promotedType)
+    var shape = batch
+    if rank > 1 { shape.append(full[full.count - 2]) }
+    if other.rank > 1 { shape.append(full[full.count - 1]) }
+    return try product.reshaped(shape)
+  }
+}

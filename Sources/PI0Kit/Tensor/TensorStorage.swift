@@ -1,0 +1,33 @@
+/// The bytes of a tensor in host memory. Written once, while a tensor is made; constant after
+/// that, and so free to share between tensors and threads.
+final class TensorStorage: @unchecked Sendable {
+  let bytes: UnsafeRawBufferPointer
+  /// What keeps borrowed bytes alive, for example a mapped file; nil for bytes of our own.
+  private let owner: AnyObject?
+
+  /// Allocates `byteCount` bytes, aligned to a cache line, and has `initialize` fill all of them.
+  init<E: Error>(
+    byteCount: Int, initialize: (UnsafeMutableRawBufferPointer) throws(E) -> Void
+  ) throws(E) {
+    let memory = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: max(byteCount, 1), alignment: 64)
+    do {
+      try initialize(UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+    } catch {
+      memory.deallocate()
+      throw error
+    }
+    bytes = UnsafeRawBufferPointer(memory)
+    owner = nil
+  }
+
+  /// Borrows bytes that live as long as `owner`.
+  init(borrowing bytes: UnsafeRawBufferPointer, from owner: AnyObject) {
+    self.bytes = bytes
+    self.owner = owner
+  }
+
+  deinit {
+    if owner == nil { bytes.deallocate() }
+  }
+}
