@@ -56,6 +56,8 @@ final class DeviceMemoryTests: XCTestCase {
     XCTAssertEqual(mode, 1)  // MPOL_PREFERRED
     XCTAssertEqual(nodes.first, 1)
     XCTAssertEqual(tt_unmap(memory, 4096), 0)
+    XCTAssertEqual(tt_map_host_memory(4096, 12, 1023, &start), -EINVAL, "no such node")
+    XCTAssertNil(start)
   }
 
   func testHostMemoryRefusals() {

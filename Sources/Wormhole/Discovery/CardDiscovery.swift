@@ -76,7 +76,7 @@ public enum CardDiscovery {
     var version = tt_driver_info()
     var result = calls.driverInfo(descriptor, &version)
     if result < 0 { throw CardError(card: path, call: "GET_DRIVER_INFO", code: -result) }
-    if version.api >= 2, version.answered_size >= 12 {
+    if version.api >= 2 {
       driver = DriverVersion(
         major: Int(version.major), minor: Int(version.minor), patch: Int(version.patch))
     }
@@ -95,7 +95,7 @@ public enum CardDiscovery {
         seen: "PCI device \(vendor):\(hexadecimal(device.device, digits: 4))",
         remedy: "use a Wormhole card, 1e52:401e")
     }
-    guard version.api >= 2, driver?.isSupported == true else {
+    guard let driver, driver.isSupported else {
       throw CardError(
         card: path, call: "GET_DRIVER_INFO",
         seen: "driver \(driver?.description ?? "1.x"), API \(version.api)",
