@@ -28,7 +28,6 @@ COMMAND = "python3 Scripts/make-fixtures.py"
 
 TORCH = "2.13.0"
 PACKAGES = ["numpy==2.4.6", "safetensors==0.8.0", "pillow==13.0.0"]
-TORCH_NEEDS = "filelock fsspec jinja2 networkx setuptools sympy typing-extensions".split()
 
 # One path through PyTorch's kernels, whatever the processor.
 SETTINGS = {
@@ -45,20 +44,21 @@ GOLDEN_SOURCE = (
 
 
 def run_inside_environment():
-    """Makes the virtual environment if it is not complete, and runs this script there."""
+    """Makes the virtual environment unless it has what is asked for, and runs this script there."""
     python = ENVIRONMENT / "bin" / "python"
     if pathlib.Path(sys.prefix) == ENVIRONMENT and SETTINGS.items() <= os.environ.items():
         return
-    complete = ENVIRONMENT / "complete"
-    if not complete.exists():
+    packages = [f"torch=={TORCH}", *PACKAGES]
+    installed = ENVIRONMENT / "installed.txt"
+    if not installed.exists() or installed.read_text().split() != packages:
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         # PyTorch for the CPU alone where it can be had: a tenth of the size.
-        small = [*pip, "--no-deps", f"torch=={TORCH}+cpu"]
-        had = subprocess.run(small, stderr=subprocess.DEVNULL).returncode == 0
-        torch = TORCH_NEEDS if had else [f"torch=={TORCH}"]
-        subprocess.run([*pip, *torch, *PACKAGES], check=True)
-        complete.touch()
+        small = subprocess.run([*pip, f"torch=={TORCH}+cpu"], stderr=subprocess.DEVNULL)
+        if small.returncode != 0:
+            print(f"no torch {TORCH}+cpu here: installing the larger torch {TORCH}", flush=True)
+        subprocess.run([*pip, *packages], check=True)
+        installed.write_text("\n".join(packages) + "\n")
     os.execve(python, [python, __file__, *sys.argv[1:]], {**os.environ, **SETTINGS})
 
 
