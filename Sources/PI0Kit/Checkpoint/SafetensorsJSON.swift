@@ -63,7 +63,7 @@ struct SafetensorsJSON {
       let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
       let (sum, carry) = tens.addingReportingOverflow(digit)
       guard !overflow, !carry else {
-        throw error("the number does not fit in 64 bits", at: start)
+        throw error("the number is beyond \(Int.max)", at: start)
       }
       value = sum
       position += 1

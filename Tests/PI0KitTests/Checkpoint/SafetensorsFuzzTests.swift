@@ -6,9 +6,12 @@ import XCTest
 /// Files that nobody meant to write. Each loads, and then every tensor is read to the last byte, or
 /// opening it throws; none may crash or read beyond its end.
 ///
-/// PI0KIT_FUZZ_FILES says how many; the same number means the same files. Run with
-/// `--sanitize=address`: every file is also read from a heap block of its very size, where a read
-/// beyond the end is seen at once.
+/// PI0KIT_FUZZ_FILES says how many; the same number means the same files. Every file is also read
+/// from a heap block of its very size, where the address sanitizer sees a read beyond the end:
+///
+///     ASAN_OPTIONS=detect_leaks=0 swift test --sanitize=address --filter SafetensorsFuzzTests
+///
+/// Leaks are not looked for because XCTest itself leaks.
 final class SafetensorsFuzzTests: XCTestCase {
   func testEveryFileLoadsOrThrows() throws {
     let count = try fileCount()
