@@ -42,8 +42,8 @@ extension RGBImage {
 }
 
 extension Tensor {
-  /// Pictures `[..., H, W, 3]` with values in [-1, 1], scaled to fit, their aspect kept, and centred on -1; an odd
-  /// rest goes to the bottom and the right.
+  /// Pictures `[..., H, W, 3]` with values in [-1, 1], scaled to fit, their aspect kept, and centred
+  /// on -1; an odd rest goes to the bottom and the right.
   ///
   /// `(1 - f) * a + f * b` along columns, then along rows, then clamped to [-1, 1].
   ///
@@ -165,6 +165,7 @@ private func positions<Scalar: BinaryFloatingPoint>(
   }
 }
 
+/// Weights in units of `2^-shift`, as PyTorch's integer kernel has them.
 private struct FixedPointAxis: ResizedAxis {
   let near: [Int]
   private let weights: [(near: Int32, far: Int32)]
@@ -188,7 +189,7 @@ private struct FixedPointAxis: ResizedAxis {
     // The weights' sum exceeds 1 by one unit at most, so 255 is not exceeded.
     let weight = weights[index]
     let sum = Int32(near) &* weight.near &+ Int32(far) &* weight.far
-    return UInt8(truncatingIfNeeded: (sum &+ 1 << (shift &- 1)) >> shift)
+    return UInt8(truncatingIfNeeded: (sum &+ (1 << (shift &- 1))) >> shift)
   }
 }
 
