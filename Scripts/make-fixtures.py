@@ -69,7 +69,7 @@ def write_fixtures(directory):
     import safetensors
     import torch
 
-    from fixtures import example, operations
+    from fixtures import example, images, operations
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -79,6 +79,8 @@ def write_fixtures(directory):
         made[f"operations/{name}"] = about
     for name, about in example.write_example(directory / "example").items():
         made[f"example/{name}"] = about
+    for name, about in images.write_images(directory / "images").items():
+        made[f"images/{name}"] = about
 
     files = {}
     for name, about in made.items():

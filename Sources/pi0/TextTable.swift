@@ -11,12 +11,12 @@ struct TextTable {
   private let columns: [(title: String, alignment: Alignment)]
   private var rows: [[String]] = []
 
-  init(_ columns: (title: String, alignment: Alignment)...) {
+  init(_ columns: [(title: String, alignment: Alignment)]) {
     self.columns = columns
   }
 
   /// Adds a row. Cells that are missing are empty; those beyond the last column are left out.
-  mutating func append(_ cells: String...) {
+  mutating func append(_ cells: [String]) {
     rows.append(columns.indices.map { cells.indices.contains($0) ? cells[$0] : "" })
   }
 

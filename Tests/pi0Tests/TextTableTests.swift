@@ -4,10 +4,10 @@ import XCTest
 
 final class TextTableTests: XCTestCase {
   func testAlignsColumns() {
-    var table = TextTable(("name", .left), ("error", .right), ("note", .left))
-    table.append("siglip", "1e-06", "fine")
-    table.append("a longer name", "0.25")
-    table.append("größer", "12345678", "x", "beyond")
+    var table = TextTable([("name", .left), ("error", .right), ("note", .left)])
+    table.append(["siglip", "1e-06", "fine"])
+    table.append(["a longer name", "0.25"])
+    table.append(["größer", "12345678", "x", "beyond"])
     XCTAssertEqual(
       table.text,
       """
@@ -21,7 +21,7 @@ final class TextTableTests: XCTestCase {
   }
 
   func testWithoutRows() {
-    XCTAssertEqual(TextTable(("a", .right), ("bcd", .left)).text, "a  bcd\n-  ---\n")
-    XCTAssertEqual(TextTable().text, "\n\n")
+    XCTAssertEqual(TextTable([("a", .right), ("bcd", .left)]).text, "a  bcd\n-  ---\n")
+    XCTAssertEqual(TextTable([]).text, "\n\n")
   }
 }

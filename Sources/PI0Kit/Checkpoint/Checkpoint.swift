@@ -138,7 +138,8 @@ public struct Checkpoint: Sendable {
   private static func configFile(beside path: String) -> (path: String, contents: Data)? {
     var folder = path
     if path.hasSuffix(".safetensors") || path.hasSuffix(".json") {
-      folder = path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : "."
+      folder =
+        path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : "."
     }
     let file = folder + "/config.json"
     guard let contents = FileManager.default.contents(atPath: file) else { return nil }

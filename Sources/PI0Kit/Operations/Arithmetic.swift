@@ -15,20 +15,40 @@ extension Tensor {
     return try check.backend.multiply(a, b, shape: shape, type: check.promotedType)
   }
 
-  /// `x + scalar` for each element. A floating-point tensor keeps its type; others give float32.
+  /// `x + scalar` for each element. A floating-point tensor keeps its type, to which the scalar is
+  /// rounded first, as PyTorch does; others give float32.
   ///
   /// - Throws: what the device throws.
   public static func + (x: Tensor, scalar: Float) throws(PI0Error) -> Tensor {
-    let scalar = try Tensor([scalar], shape: [], device: x.device)
-    return try x.device.backend.add(x, scalar, shape: x.shape, type: x.scalarResultType)
+    let type = x.scalarResultType
+    let scalar = try Tensor([scalar], shape: [], device: x.device).converted(to: type)
+    return try x.device.backend.add(x, scalar, shape: x.shape, type: type)
   }
 
   /// `x * scalar` for each element. A floating-point tensor keeps its type; others give float32.
   ///
   /// - Throws: what the device throws.
   public static func * (x: Tensor, scalar: Float) throws(PI0Error) -> Tensor {
-    let scalar = try Tensor([scalar], shape: [], device: x.device)
-    return try x.device.backend.multiply(x, scalar, shape: x.shape, type: x.scalarResultType)
+    try x.device.backend.multiply(
+      x, Tensor([scalar], shape: [], device: x.device), shape: x.shape, type: x.scalarResultType)
+  }
+
+  /// `x + scalar` for each element. A tensor keeps its type; bool gives int32. Integers wrap.
+  ///
+  /// - Throws: what the device throws.
+  public static func + (x: Tensor, scalar: Int) throws(PI0Error) -> Tensor {
+    if x.elementType.isFloat { return try x + Float(scalar) }
+    let scalar = try Tensor([Int32(truncatingIfNeeded: scalar)], shape: [], device: x.device)
+    return try x.device.backend.add(x, scalar, shape: x.shape, type: .int32)
+  }
+
+  /// `x * scalar` for each element. A tensor keeps its type; bool gives int32. Integers wrap.
+  ///
+  /// - Throws: what the device throws.
+  public static func * (x: Tensor, scalar: Int) throws(PI0Error) -> Tensor {
+    if x.elementType.isFloat { return try x * Float(scalar) }
+    let scalar = try Tensor([Int32(truncatingIfNeeded: scalar)], shape: [], device: x.device)
+    return try x.device.backend.multiply(x, scalar, shape: x.shape, type: .int32)
   }
 
   private var scalarResultType: ElementType { elementType.isFloat ? elementType : .float32 }

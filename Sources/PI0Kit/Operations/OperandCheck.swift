@@ -12,7 +12,8 @@ struct OperandCheck {
     let device = self.operands.first?.tensor.device
     for operand in self.operands {
       try require(
-        operand.tensor.device == device, "operands are on different devices: "
+        operand.tensor.device == device,
+        "operands are on different devices: "
           + self.operands.map { "\($0.name) on \($0.tensor.device)" }.joined(separator: ", "))
     }
   }

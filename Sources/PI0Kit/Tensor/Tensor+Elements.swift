@@ -107,6 +107,14 @@ extension Tensor {
     return try body(UnsafeBufferPointer(copy))
   }
 
+  /// The elements as float32, whatever their type.
+  func numbers() -> [Float] {
+    [Float](unsafeUninitializedCapacity: count) { target, initialized in
+      copyNumbers(to: UnsafeMutableBufferPointer(rebasing: target[..<count]))
+      initialized = count
+    }
+  }
+
   /// Writes all elements, whatever their type, as float32.
   func copyNumbers(to target: UnsafeMutableBufferPointer<Float>) {
     copyNumbers(0..<count, to: target)

@@ -28,7 +28,7 @@ extension ReferenceBackend {
       BroadcastIndices(a.shape, to: shape), BroadcastIndices(b.shape, to: shape))
     switch type {
     case .float32, .bfloat16, .float16:
-      let (x, y) = (try a.numbers(), try b.numbers())
+      let (x, y) = (a.numbers(), b.numbers())
       return try compute(shape, type, like: a) { (out) in
         for (i, (ia, ib)) in indices.enumerated() { out[i] = float(x[ia], y[ib]) }
       }
@@ -55,14 +55,6 @@ extension Activation {
 }
 
 extension Tensor {
-  /// The elements as float32, whatever their type.
-  fileprivate func numbers() throws(PI0Error) -> [Float] {
-    [Float](unsafeUninitializedCapacity: count) { target, initialized in
-      copyNumbers(to: UnsafeMutableBufferPointer(rebasing: target[..<count]))
-      initialized = count
-    }
-  }
-
   /// The elements of an int32 or bool tensor as int32.
   fileprivate func integers() throws(PI0Error) -> [Int32] {
     elementType == .bool ? try bools().map { $0 ? 1 : 0 } : try int32s()

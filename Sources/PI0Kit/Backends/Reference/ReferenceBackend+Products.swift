@@ -137,7 +137,8 @@ func dot(_ a: UnsafeBufferPointer<Float>, _ b: UnsafeBufferPointer<Float>) -> Fl
   var rest: Float = 0
   if whole > 0, let a = UnsafeRawPointer(a.baseAddress), let b = UnsafeRawPointer(b.baseAddress) {
     for offset in stride(from: 0, to: 4 * whole, by: 32) {
-      sums += a.loadUnaligned(fromByteOffset: offset, as: SIMD8<Float>.self)
+      sums +=
+        a.loadUnaligned(fromByteOffset: offset, as: SIMD8<Float>.self)
         * b.loadUnaligned(fromByteOffset: offset, as: SIMD8<Float>.self)
     }
   }

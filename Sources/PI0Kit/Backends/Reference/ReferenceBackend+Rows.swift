@@ -37,10 +37,14 @@ extension ReferenceBackend {
   ) throws(PI0Error) -> Tensor {
     let (weight, bias) = (try weight.floats(), try bias.floats())
     return try mapRows(x, type: type) { row, out in
-      let mean = row.reduce(0, +) / Float(row.count)
-      let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Float(row.count)
-      let inverse = 1 / (variance + epsilon).squareRoot()
-      for d in 0..<row.count { out[d] = (row[d] - mean) * inverse * weight[d] + bias[d] }
+      // In float64: far from zero, a float32 mean would be off by more than the result's rounding.
+      let count = Double(row.count)
+      let mean = row.reduce(0) { $0 + Double($1) } / count
+      let variance = row.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / count
+      let inverse = 1 / (variance + Double(epsilon)).squareRoot()
+      for d in 0..<row.count {
+        out[d] = Float((Double(row[d]) - mean) * inverse) * weight[d] + bias[d]
+      }
     }
   }
 

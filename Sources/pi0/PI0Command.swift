@@ -1,0 +1,94 @@
+import ArgumentParser
+import Foundation
+import PI0Kit
+
+/// The command line: one verb a file.
+@main
+struct PI0Command: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "pi0",
+    abstract: "Run pi0 and pi0.5 robot policies.",
+    discussion: "Example: pi0 run CHECKPOINT observation.json --plot actions.svg",
+    subcommands: [
+      RunCommand.self, ValidateCommand.self, InspectCommand.self, DevicesCommand.self,
+      BenchCommand.self,
+    ])
+
+  /// Prints a failure as one line that says what to do, and exits with its code: 64 for a command
+  /// that cannot be understood, 1 for one that failed.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      let code = exitCode(for: error)
+      guard code != .success, !(error is ExitCode) else { exit(withError: error) }
+      let hint = code == .validationFailure ? " (see \(helpCommand(for: error)))" : ""
+      FileHandle.standardError.write(Data("pi0: \(message(for: error))\(hint)\n".utf8))
+      exit(withError: code)
+    }
+  }
+
+  /// `pi0 VERB --help` for the verb that was typed.
+  private static func helpCommand(for error: any Error) -> String {
+    let verbs = configuration.subcommands.compactMap { $0.configuration.commandName }
+    let verb = CommandLine.arguments.dropFirst().first { verbs.contains($0) }
+    return (["pi0", verb, "--help"] as [String?]).compactMap { $0 }.joined(separator: " ")
+  }
+}
+
+/// Options that verbs share.
+struct DeviceOption: ParsableArguments {
+  @Option(
+    name: .customLong("device"),
+    help: ArgumentHelp(
+      "Where to run: \(Device.available.map(\.name).joined(separator: ", ")).", valueName: "name"))
+  var name = Device.reference.name
+
+  func device() throws -> Device { try Device(named: name) }
+}
+
+/// Opens a checkpoint, with sizes of the caller's where there are some.
+struct CheckpointArgument: ParsableArguments {
+  @Argument(help: "A folder with model.safetensors, or the file itself.")
+  var checkpoint: String
+
+  @Option(
+    help: ArgumentHelp(
+      "A config.json with the policy's sizes; otherwise they come from the checkpoint.",
+      valueName: "file"))
+  var config: String?
+
+  func open() throws -> Checkpoint {
+    guard let config else { return try Checkpoint(path: checkpoint) }
+    let json = try readFile(config)
+    return try Checkpoint(
+      path: checkpoint, configuration: PolicyConfiguration(json: json, from: config))
+  }
+}
+
+/// The contents of a file, or an error that names it.
+func readFile(_ path: String) throws(PI0Error) -> Data {
+  guard let contents = FileManager.default.contents(atPath: path) else {
+    throw .file(path: path, reason: "cannot be read; check the path and its permissions")
+  }
+  return contents
+}
+
+/// Writes a file, or throws an error that names it.
+func writeFile(_ path: String, _ text: String) throws(PI0Error) {
+  do {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+  } catch {
+    throw .file(path: path, reason: "cannot be written; check that its folder exists")
+  }
+}
+
+/// A value as JSON, keys sorted.
+func encodeJSON(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+  encoder.nonConformingFloatEncodingStrategy = .convertToString(
+    positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}

@@ -1,0 +1,147 @@
+import ArgumentParser
+import Foundation
+import PI0Kit
+
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Compute a chunk of actions for an observation.",
+    discussion: """
+      The observation is a JSON file: {"images": {"base_0_rgb": "base.png"}, "state": [0.1, …],
+      "tokens": [2, …]}. Pictures are PNG or JPEG files beside it; a camera that is not named is
+      masked out. State and actions are normalised as in training.
+
+      Example: pi0 run pi0_base observation.json --seed 7 --plot actions.svg
+      """)
+
+  @OptionGroup var checkpoint: CheckpointArgument
+
+  @Argument(help: "A JSON file that names frames by camera, state and tokens.")
+  var observation: String
+
+  @Option(help: ArgumentHelp("Seed of the noise that is denoised.", valueName: "number"))
+  var seed: UInt64 = 0
+
+  @Option(
+    help: ArgumentHelp("Denoising steps; the policy's own number unless given.", valueName: "n"))
+  var steps: Int?
+
+  @OptionGroup var device: DeviceOption
+
+  @Flag(help: "Print JSON instead of a table.")
+  var json = false
+
+  @Option(help: ArgumentHelp("Draw the actions into this SVG file.", valueName: "file"))
+  var plot: String?
+
+  func run() throws {
+    let clock = ContinuousClock()
+    let device = try device.device()
+    let observation = try ObservationFile.read(self.observation)
+    let start = clock.now
+    let policy = try Policy(checkpoint: checkpoint.open(), on: device)
+    let inputs = try observation.inputs(for: policy.configuration, on: device)
+    let schedule = try steps.map { try policy.schedule(steps: $0) }
+    let loaded = clock.now
+    var progress = ProgressLine()
+    let actions = try policy.sampleActions(inputs, seed: seed, schedule: schedule) {
+      progress.show($0)
+    }
+    progress.finish()
+    let chunk = try ActionChunk(
+      actions, policy, seed: seed, steps: schedule?.times.count,
+      loadSeconds: (loaded - start).seconds, inferenceSeconds: (clock.now - loaded).seconds)
+
+    if let plot {
+      try writeFile(
+        plot,
+        ActionPlot.svg(
+          actions: chunk.actions, title: "\(chunk.variant) action chunk, seed \(seed)"))
+    }
+    if json {
+      print(try encodeJSON(chunk))
+    } else {
+      print(chunk.table())
+      if let plot { print("Plot: \(plot)") }
+    }
+  }
+}
+
+/// What `pi0 run` prints.
+private struct ActionChunk: Encodable {
+  let variant: String
+  let device: String
+  let seed: UInt64
+  let steps: Int
+  let horizon: Int
+  let dimension: Int
+  let loadSeconds: Double
+  let inferenceSeconds: Double
+  let actions: [[Float]]
+
+  init(
+    _ actions: Tensor, _ policy: Policy, seed: UInt64, steps: Int?, loadSeconds: Double,
+    inferenceSeconds: Double
+  ) throws {
+    let configuration = policy.configuration
+    variant = configuration.variant.rawValue
+    device = policy.device.name
+    self.seed = seed
+    self.steps = steps ?? configuration.denoisingSteps
+    horizon = configuration.actionHorizon
+    dimension = configuration.actionDimension
+    self.loadSeconds = loadSeconds
+    self.inferenceSeconds = inferenceSeconds
+    let flat = try actions.floats()
+    let width = dimension
+    self.actions = stride(from: 0, to: flat.count, by: width).map { Array(flat[$0..<$0 + width]) }
+  }
+
+  /// A row an action, in blocks of columns that fit a terminal.
+  func table() -> String {
+    let columns = 8
+    var text =
+      "\(variant) on \(device): \(horizon) actions of \(dimension) dimensions, "
+      + "\(steps) steps, seed \(seed)\n"
+    for first in stride(from: 0, to: dimension, by: columns) {
+      let block = first..<min(first + columns, dimension)
+      var table = TextTable([("action", .right)] + block.map { ("[\($0)]", .right) })
+      for (index, action) in actions.enumerated() {
+        table.append(["\(index)"] + block.map { String(format: "%.4f", action[$0]) })
+      }
+      text += "\n\(table.text)"
+    }
+    return text
+      + String(format: "\nLoaded in %.2f s, computed in %.2f s.", loadSeconds, inferenceSeconds)
+  }
+}
+
+/// One line on standard error that tells how far the computation is; in a file or a pipe, a line
+/// a part.
+private struct ProgressLine {
+  private let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
+  private var isOpen = false
+
+  mutating func show(_ progress: PolicyProgress) {
+    let text = "\(progress.part.rawValue) \(progress.completed)/\(progress.total)"
+    if isTerminal {
+      write("\r\u{1B}[K\(text)")
+      isOpen = true
+    } else if progress.completed == progress.total {
+      write(text + "\n")
+    }
+  }
+
+  mutating func finish() {
+    if isOpen { write("\r\u{1B}[K") }
+    isOpen = false
+  }
+
+  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}
+
+extension Duration {
+  var seconds: Double {
+    Double(components.seconds) + Double(components.attoseconds) * 1e-18
+  }
+}
