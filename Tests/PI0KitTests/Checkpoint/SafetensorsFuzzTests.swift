@@ -127,7 +127,7 @@ private struct SafetensorsForge {
 
   /// The file number `seed`.
   func file(seed: UInt64) -> Data {
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix64(state: seed)
     var data = pick(valid, &random)
     switch Int.random(in: 0..<9, using: &random) {
     case 0: flipBits(&data, in: 0..<data.count, &random)
@@ -149,7 +149,7 @@ private struct SafetensorsForge {
     return 8..<8 + length
   }
 
-  private func flipBits(_ data: inout Data, in range: Range<Int>, _ random: inout SeededGenerator) {
+  private func flipBits(_ data: inout Data, in range: Range<Int>, _ random: inout SplitMix64) {
     guard !range.isEmpty else { return }
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       data[Int.random(in: range, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random)
@@ -157,19 +157,19 @@ private struct SafetensorsForge {
   }
 
   /// `data` with a part of it, or of another file, put in the place of another part.
-  private func spliced(_ data: Data, _ random: inout SeededGenerator) -> Data {
+  private func spliced(_ data: Data, _ random: inout SplitMix64) -> Data {
     let other = pick(valid, &random)
     let source = part(of: other, &random)
     let target = part(of: data, &random)
     return data.prefix(target.lowerBound) + other[source] + data.dropFirst(target.upperBound)
   }
 
-  private func part(of data: Data, _ random: inout SeededGenerator) -> Range<Int> {
+  private func part(of data: Data, _ random: inout SplitMix64) -> Range<Int> {
     let start = Int.random(in: 0...data.count, using: &random)
     return start..<min(data.count, start + Int.random(in: 0...40, using: &random))
   }
 
-  private func lengthField(near size: Int, _ random: inout SeededGenerator) -> Data {
+  private func lengthField(near size: Int, _ random: inout SplitMix64) -> Data {
     let near = UInt64(Int.random(in: 0...size, using: &random))
     let lengths: [UInt64] = [
       0, 1, near, UInt64(size), UInt64(size - 8), UInt64(size - 7), 100_000_000, 100_000_001,
@@ -180,7 +180,7 @@ private struct SafetensorsForge {
 
   /// Replaces, repeats or removes a word of the header, and corrects the header's length, so that
   /// the damage lies behind the door.
-  private func editHeader(_ data: inout Data, _ random: inout SeededGenerator) {
+  private func editHeader(_ data: inout Data, _ random: inout SplitMix64) {
     let range = headerRange(data)
     var words = Self.words(data[range])
     for _ in 0..<Int.random(in: 1...2, using: &random) where !words.isEmpty {
@@ -226,7 +226,7 @@ private struct SafetensorsForge {
   ]
 
   /// A header made to overflow, to nest, to repeat, to overlap.
-  private func hostile(_ random: inout SeededGenerator) -> Data {
+  private func hostile(_ random: inout SplitMix64) -> Data {
     let size = Int.random(in: 0...24, using: &random)
     func number() -> String {
       Bool.random(using: &random)
@@ -263,22 +263,7 @@ private struct SafetensorsForge {
     "\"\(name)\":{\"dtype\":\"U8\",\"shape\":\(shape),\"data_offsets\":[\(begin),\(end)]}"
   }
 
-  private func pick<Element>(_ choices: [Element], _ random: inout SeededGenerator) -> Element {
+  private func pick<Element>(_ choices: [Element], _ random: inout SplitMix64) -> Element {
     choices[Int.random(in: choices.indices, using: &random)]
-  }
-}
-
-/// Numbers that are the same for the same seed (SplitMix64, Steele, Lea and Flood 2014).
-private struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
   }
 }

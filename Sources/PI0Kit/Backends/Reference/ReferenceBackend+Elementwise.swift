@@ -25,7 +25,7 @@ extension ReferenceBackend {
     float: (Float, Float) -> Float, integer: (Int32, Int32) -> Int32, bool: (Bool, Bool) -> Bool
   ) throws(PI0Error) -> Tensor {
     let indices = zip(
-      BroadcastIndices(a.shape, to: shape), BroadcastIndices(b.shape, to: shape))
+      StridedIndices(a.shape, to: shape), StridedIndices(b.shape, to: shape))
     switch type {
     case .float32, .bfloat16, .float16:
       let (x, y) = (a.numbers(), b.numbers())
@@ -61,30 +61,34 @@ extension Tensor {
   }
 }
 
-/// For each element of a broadcast shape, in row-major order, the index of the element of a
-/// tensor of `shape` that stands there.
-struct BroadcastIndices: Sequence, IteratorProtocol {
-  private let target: [Int]
+/// For each position of a shape, in row-major order, its product with strides.
+struct StridedIndices: Sequence, IteratorProtocol {
+  private let shape: [Int]
   private let strides: [Int]
   private var position: [Int]
   private var index = 0
   private var remaining: Int
 
+  init(_ shape: [Int], strides: [Int]) {
+    self.shape = shape
+    self.strides = strides
+    position = [Int](repeating: 0, count: shape.count)
+    remaining = Shape.elementCount(shape) ?? 0
+  }
+
+  /// The element of a tensor of `shape` that stands at each position of a broadcast shape.
   init(_ shape: [Int], to target: [Int]) {
-    self.target = target
-    strides = Shape.broadcastStrides(shape, to: target)
-    position = [Int](repeating: 0, count: target.count)
-    remaining = Shape.elementCount(target) ?? 0
+    self.init(target, strides: Shape.broadcastStrides(shape, to: target))
   }
 
   mutating func next() -> Int? {
     guard remaining > 0 else { return nil }
     remaining -= 1
     let current = index
-    for axis in target.indices.reversed() {
+    for axis in shape.indices.reversed() {
       position[axis] += 1
       index += strides[axis]
-      if position[axis] < target[axis] { break }
+      if position[axis] < shape[axis] { break }
       index -= strides[axis] * position[axis]
       position[axis] = 0
     }

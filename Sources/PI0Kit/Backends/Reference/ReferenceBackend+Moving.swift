@@ -70,24 +70,16 @@ extension ReferenceBackend {
     let inner = shape.last ?? 1
     let step = strides.last ?? 1
     return try move(like: x, shape: shape) { out in
-      guard !out.isEmpty else { return }
-      var position = [Int](repeating: 0, count: max(shape.count - 1, 0))
-      var source = 0
-      for line in 0..<out.count / (inner * size) {
+      let lines = StridedIndices(shape.dropLast(), strides: strides.dropLast())
+      for (line, source) in lines.enumerated() {
+        let first = line * inner * size
         if step == 1 {
-          out.copy(x.bytes, from: source * size, count: inner * size, to: line * inner * size)
+          out.copy(x.bytes, from: source * size, count: inner * size, to: first)
         } else {
           for i in 0..<inner {
             out.copy(
-              x.bytes, from: (source + i * step) * size, count: size, to: (line * inner + i) * size)
+              x.bytes, from: (source + i * step) * size, count: size, to: first + i * size)
           }
-        }
-        for axis in position.indices.reversed() {
-          position[axis] += 1
-          source += strides[axis]
-          if position[axis] < shape[axis] { break }
-          source -= strides[axis] * position[axis]
-          position[axis] = 0
         }
       }
     }

@@ -27,8 +27,8 @@ extension ReferenceBackend {
   {
     let (m, n, inner) = (shape[shape.count - 2], shape[shape.count - 1], a.shape[a.rank - 1])
     let batch = Array(shape.dropLast(2))
-    let aMatrices = BroadcastIndices(Array(a.shape.dropLast(2)), to: batch)
-    let bMatrices = BroadcastIndices(Array(b.shape.dropLast(2)), to: batch)
+    let aMatrices = StridedIndices(Array(a.shape.dropLast(2)), to: batch)
+    let bMatrices = StridedIndices(Array(b.shape.dropLast(2)), to: batch)
     let bTransposed = try b.permuted(Array(0..<b.rank - 2) + [b.rank - 1, b.rank - 2])
     return try compute(shape, type, like: a) { (out) throws(PI0Error) in
       try a.withFloats { (a) throws(PI0Error) in

@@ -26,7 +26,7 @@ extension ReferenceBackend {
     guard mask.elementType == .bool else { return try x + mask }
     let keep = try mask.bools()
     let values = try x.floats()
-    let masked = zip(values, BroadcastIndices(mask.shape, to: x.shape)).map { value, index in
+    let masked = zip(values, StridedIndices(mask.shape, to: x.shape)).map { value, index in
       keep[index] ? value : -.infinity
     }
     return try Tensor(masked, shape: x.shape, device: x.device)
