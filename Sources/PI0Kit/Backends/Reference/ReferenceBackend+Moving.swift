@@ -70,6 +70,7 @@ extension ReferenceBackend {
     let inner = shape.last ?? 1
     let step = strides.last ?? 1
     return try move(like: x, shape: shape) { out in
+      guard !out.isEmpty else { return }
       let lines = StridedIndices(shape.dropLast(), strides: strides.dropLast())
       for (line, source) in lines.enumerated() {
         let first = line * inner * size
