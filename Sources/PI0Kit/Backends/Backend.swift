@@ -45,4 +45,22 @@ protocol Backend: Sendable {
   func repeat_(_ x: Tensor, counts: [Int], shape: [Int]) throws(PI0Error) -> Tensor
   /// Row `tokens[i]` of `table`, for each i.
   func lookUp(_ tokens: Tensor, in table: Tensor, shape: [Int]) throws(PI0Error) -> Tensor
+
+  /// Whether attention, norms and all else of a transformer are computed here.
+  var runsTransformers: Bool { get }
+
+  // Whole functions
+  /// Carries out `body` on `inputs` as one unit. A device may record the operations once, for
+  /// inputs of the same shapes, and afterwards run the recording.
+  func traced(
+    _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
+  ) throws(PI0Error) -> [Tensor]
+}
+
+extension Backend {
+  func traced(
+    _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
+  ) throws(PI0Error) -> [Tensor] {
+    try body(inputs)
+  }
 }

@@ -10,6 +10,9 @@ public struct Device: Sendable {
   /// Every device that this machine can run a policy on.
   public static var available: [Device] { [reference] }
 
+  /// Where transformers run of a policy on this device: here, or on the CPU.
+  var forTransformers: Device { backend.runsTransformers ? self : .reference }
+
   private init(name: String, backend: any Backend) {
     self.name = name
     self.backend = backend

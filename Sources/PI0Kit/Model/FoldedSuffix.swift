@@ -9,25 +9,30 @@ struct FoldedSuffix: Sendable {
   private let timeHalf: Linear  // action_time_mlp_in.weight[:, width:] and its bias
   private let timeOut: Linear
   private let timeEmbedding: SinusoidalTimeEmbedding
+  private let device: Device
+  private let traces = TraceCache()
 
   /// Nil for pi0.5, whose time conditions the norms instead.
   init?(_ embedder: SuffixEmbedder) throws(PI0Error) {
     guard case .pi0(let stateProjection, let timeIn, let timeOut) = embedder.head else {
       return nil
     }
-    let width = timeIn.weight.shape[0]
+    let weight = try timeIn.weight.moved(to: .reference)
+    let width = weight.shape[0]
+    device = timeIn.weight.device
     actionIn = embedder.actionIn
     self.stateProjection = stateProjection
-    actionHalf = try timeIn.weight.sliced(axis: 1, 0..<width)
+    actionHalf = try weight.sliced(axis: 1, 0..<width).moved(to: device)
     timeHalf = Linear(
-      weight: try timeIn.weight.sliced(axis: 1, width..<2 * width), bias: timeIn.bias)
+      weight: try weight.sliced(axis: 1, width..<2 * width),
+      bias: try timeIn.bias?.moved(to: .reference))
     self.timeOut = timeOut
     timeEmbedding = embedder.timeEmbedding
   }
 
-  /// `in_t · time + b`, `[width]`, for a time `[1]`.
+  /// `in_t · time + b`, `[width]`, for a time `[1]`. Computed at load, on the CPU.
   func timeRow(_ time: Tensor) throws(PI0Error) -> Tensor {
-    try timeHalf(timeEmbedding(time)).reshaped([-1])
+    try timeHalf(timeEmbedding(time.moved(to: .reference))).reshaped([-1]).moved(to: device)
   }
 
   /// `[1, 1, width]` for a state `[1, actionDimension]`.
@@ -39,8 +44,13 @@ struct FoldedSuffix: Sendable {
   func callAsFunction(
     stateToken: Tensor, noisyActions: Tensor, timeRow: Tensor
   ) throws(PI0Error) -> Tensor {
-    let mixed = try actionIn(noisyActions).linear(
-      weight: actionHalf, bias: timeRow, activation: .silu)
-    return try .concat([stateToken, timeOut(mixed)], axis: 1)
+    try noisyActions.device.traced(
+      traces, [stateToken, noisyActions, timeRow]
+    ) { (inputs) throws(PI0Error) -> Tensor in
+      let (stateToken, noisyActions, timeRow) = (inputs[0], inputs[1], inputs[2])
+      let mixed = try actionIn(noisyActions).linear(
+        weight: actionHalf, bias: timeRow, activation: .silu)
+      return try .concat([stateToken, timeOut(mixed)], axis: 1)
+    }
   }
 }

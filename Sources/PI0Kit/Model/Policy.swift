@@ -43,7 +43,7 @@ public struct Policy: Sendable {
     suffixEmbedder = SuffixEmbedder(
       weights, variant: configuration.variant, width: configuration.expert.width,
       actionDimension: configuration.actionDimension)
-    let transformers = weights.at("paligemma_with_expert")
+    let transformers = weights.at("paligemma_with_expert").ofTransformers
     languageModel = Gemma(
       transformers.at("paligemma.model.language_model"), configuration.language, adaptive: false)
     expert = Gemma(
@@ -67,9 +67,13 @@ public struct Policy: Sendable {
   ///
   /// - Throws: ``PI0Error`` where the prefix does not fit the policy.
   public func keyValueCache(_ prefix: TokenEmbedding) throws(PI0Error) -> KeyValueCache {
-    let allowed = try AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks)
+    let device = device.forTransformers
+    let padding = try prefix.padding.moved(to: device)
+    let allowed = try AttentionMask.allowed(
+      padding: padding, marks: prefix.marks.moved(to: device))
     return try languageModel.keysAndValues(
-      prefix.embeddings, rotary: rotary(AttentionMask.positions(padding: prefix.padding)),
+      prefix.embeddings.moved(to: device),
+      rotary: rotary(AttentionMask.positions(padding: padding)),
       mask: AttentionMask.bias(allowed))
   }
 
@@ -98,10 +102,11 @@ public struct Policy: Sendable {
   ) throws(PI0Error) -> Tensor {
     let context = try SuffixContext(
       cache: cache, prefixPadding: prefixPadding, padding: suffix.padding, marks: suffix.marks,
-      rotary: rotary)
+      rotary: rotary, device: device.forTransformers)
     return try velocity(
       suffix.embeddings, context: context,
-      modulation: expert.modulation(condition: suffix.condition))
+      modulation: expert.modulation(
+        condition: suffix.condition?.moved(to: device.forTransformers)))
   }
 
   private func velocity(
@@ -112,10 +117,11 @@ public struct Policy: Sendable {
         "the cache has \(context.cache.layers.count) layers, the expert \(expert.layers.count)")
     }
     let out = try expert(
-      x, rotary: context.rotary, mask: context.mask, after: context.cache, modulation: modulation)
+      x.moved(to: device.forTransformers), rotary: context.rotary, mask: context.mask,
+      after: context.cache, modulation: modulation)
     let tokens = out.shape[1]
     let actions = try out.sliced(axis: 1, max(tokens - configuration.actionHorizon, 0)..<tokens)
-    return try actionOut(actions)
+    return try actionOut(actions.moved(to: device))
   }
 
   // MARK: - Sampling
@@ -135,7 +141,8 @@ public struct Policy: Sendable {
     try DenoisingSchedule(steps: steps) { (time) throws(PI0Error) in
       let time = try Tensor([time], shape: [1], device: device)
       if let folded { return .timeRow(try folded.timeRow(time)) }
-      return .modulation(try expert.modulation(condition: embedder.condition(time)))
+      let condition = try embedder.condition(time)?.moved(to: device.forTransformers)
+      return .modulation(try expert.modulation(condition: condition))
     }
   }
 
@@ -198,32 +205,39 @@ public struct Policy: Sendable {
   private func compactPrefix(
     _ inputs: PolicyInputs, sample: Int, onProgress: (PolicyProgress) -> Void
   ) throws(PI0Error) -> (cache: KeyValueCache, length: Int) {
-    var present: [Tensor] = []
+    var images: [Tensor] = []
     for (image, mask) in zip(inputs.images, inputs.imageMasks) where try mask.bools()[sample] {
-      present.append(image)
+      images.append(image)
     }
-    var parts: [Tensor] = []
-    for (index, image) in present.enumerated() {
-      parts.append(
+    var features: [Tensor] = []
+    for (index, image) in images.enumerated() {
+      features.append(
         try prefixEmbedder.embed(image: image.sliced(axis: 0, sample..<sample + 1)))
-      onProgress(PolicyProgress(part: .vision, completed: index + 1, total: present.count))
+      onProgress(PolicyProgress(part: .vision, completed: index + 1, total: images.count))
     }
     let tokens = zip(
       try inputs.tokens.sliced(axis: 0, sample..<sample + 1).int32s(),
       try inputs.tokenMask.sliced(axis: 0, sample..<sample + 1).bools()
     ).filter(\.1).map(\.0)
-    let prompt = try Tensor(tokens, shape: [1, tokens.count], device: device)
-    parts.append(try prefixEmbedder.embed(tokens: prompt))
-
-    let prefix = try Tensor.concat(parts, axis: 1)
+    let isPresent = try Tensor([true], shape: [1], device: device)
+    let prefix = try prefixEmbedder(
+      features: features, imageMasks: features.map { _ in isPresent },
+      tokens: Tensor(tokens, shape: [1, tokens.count], device: device),
+      tokenMask: present(tokens.count)
+    ).embeddings.moved(to: device.forTransformers)
     let length = prefix.shape[1]
-    let positions = try Tensor(
-      (0..<length).map(Int32.init), shape: [1, length], device: device)
+    let positions = try AttentionMask.positions(padding: present(length))
     let layers = languageModel.layers.count
-    let cache = try languageModel.keysAndValues(prefix, rotary: rotary(positions), mask: nil) {
+    let table = try rotary(positions.moved(to: device.forTransformers))
+    let cache = try languageModel.keysAndValues(prefix, rotary: table, mask: nil) {
       onProgress(PolicyProgress(part: .language, completed: $0, total: layers))
     }
     return (cache, length)
+  }
+
+  /// A padding mask of tokens that are all there, `[1, count]`.
+  private func present(_ count: Int) throws(PI0Error) -> Tensor {
+    try Tensor([Bool](repeating: true, count: count), shape: [1, count], device: device)
   }
 
   private func denoise(
@@ -231,11 +245,10 @@ public struct Policy: Sendable {
     schedule: DenoisingSchedule, onProgress: (PolicyProgress) -> Void
   ) throws(PI0Error) -> Tensor {
     let context = try SuffixContext(
-      cache: cache,
-      prefixPadding: Tensor(
-        [Bool](repeating: true, count: prefixLength), shape: [1, prefixLength], device: device),
+      cache: cache, prefixPadding: present(prefixLength),
       padding: suffixEmbedder.padding(horizon: configuration.actionHorizon, device),
-      marks: suffixEmbedder.marks(horizon: configuration.actionHorizon, device), rotary: rotary)
+      marks: suffixEmbedder.marks(horizon: configuration.actionHorizon, device), rotary: rotary,
+      device: device.forTransformers)
     let stateToken = try foldedSuffix?.stateToken(state)
     var x = noise
     for (index, step) in schedule.steps.enumerated() {
@@ -296,9 +309,12 @@ private struct SuffixContext {
 
   init(
     cache: KeyValueCache, prefixPadding: Tensor, padding: Tensor, marks: Tensor,
-    rotary: RotaryEmbedding
+    rotary: RotaryEmbedding, device: Device
   ) throws(PI0Error) {
     self.cache = cache
+    let prefixPadding = try prefixPadding.moved(to: device)
+    let padding = try padding.moved(to: device)
+    let marks = try marks.moved(to: device)
     self.rotary = try rotary(AttentionMask.positions(padding: padding, after: prefixPadding))
     mask = try AttentionMask.bias(
       AttentionMask.suffixAllowed(

@@ -19,6 +19,7 @@ public struct PrefixEmbedder: Sendable {
   let vision: SigLIP  // vision_tower.vision_model
   let projector: Linear  // multi_modal_projector.linear
   let tokenTable: Tensor  // language_model.embed_tokens.weight [vocabulary, width]
+  private let traces = TraceCache()
 
   /// The embedder of a checkpoint.
   ///
@@ -31,9 +32,10 @@ public struct PrefixEmbedder: Sendable {
 
   init(_ weights: Weights, _ configuration: PolicyConfiguration) {
     let paligemma = weights.at("paligemma_with_expert.paligemma")
-    vision = SigLIP(paligemma.at("model.vision_tower.vision_model"), configuration.vision)
+    let transformer = paligemma.ofTransformers
+    vision = SigLIP(transformer.at("model.vision_tower.vision_model"), configuration.vision)
     projector = Linear(
-      paligemma.at("model.multi_modal_projector.linear"), inputs: configuration.vision.width,
+      transformer.at("model.multi_modal_projector.linear"), inputs: configuration.vision.width,
       outputs: configuration.language.width)
     tokenTable = paligemma.tensor(
       anyOf: ["model.language_model.embed_tokens.weight", "lm_head.weight"],
@@ -55,16 +57,39 @@ public struct PrefixEmbedder: Sendable {
     guard images.count == imageMasks.count else {
       throw .input("\(images.count) images need as many masks, found \(imageMasks.count)")
     }
-    var embeddings: [Tensor] = []
-    var padding: [Tensor] = []
-    for (image, mask) in zip(images, imageMasks) {
-      let features = try embed(image: image)
-      embeddings.append(features)
-      padding.append(try mask.reshaped([-1, 1]).repeated([1, features.shape[1]]))
+    var features: [Tensor] = []
+    for image in images { features.append(try embed(image: image)) }
+    return try self(
+      features: features, imageMasks: imageMasks, tokens: tokens, tokenMask: tokenMask)
+  }
+
+  /// The prefix of images that have gone through the vision tower.
+  ///
+  /// - Parameters:
+  ///   - features: from ``embed(image:)``, `[batch, patches, width]` a camera.
+  ///   - imageMasks: which samples have the camera; bool `[batch]` a camera.
+  ///   - tokens: the prompt, int32 `[batch, length]`.
+  ///   - tokenMask: which tokens are there, bool `[batch, length]`.
+  /// - Throws: ``PI0Error`` where shapes or types do not fit, or a token is not in the table.
+  public func callAsFunction(
+    features: [Tensor], imageMasks: [Tensor], tokens: Tensor, tokenMask: Tensor
+  ) throws(PI0Error) -> TokenEmbedding {
+    guard features.count == imageMasks.count else {
+      throw .input("\(features.count) images need as many masks, found \(imageMasks.count)")
     }
-    embeddings.append(try embed(tokens: tokens))
+    var padding: [Tensor] = []
+    for (features, mask) in zip(features, imageMasks) {
+      let patches = features.rank == 3 ? features.shape[1] : 0
+      padding.append(try mask.reshaped([-1, 1]).repeated([1, patches]))
+    }
     padding.append(tokenMask)
-    let all = try Tensor.concat(embeddings, axis: 1)
+    try tokenTable.checkRows(tokens)
+    let all = try tokens.device.traced(
+      traces, features + [tokens]
+    ) { (inputs) throws(PI0Error) -> Tensor in
+      guard let tokens = inputs.last else { throw .input("a prefix needs tokens") }
+      return try .concat(inputs.dropLast() + [embed(tokens: tokens)], axis: 1)
+    }
     return TokenEmbedding(
       embeddings: all, padding: try .concat(padding, axis: 1),
       marks: try Tensor(
@@ -76,7 +101,7 @@ public struct PrefixEmbedder: Sendable {
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for an image of another size.
   public func embed(image: Tensor) throws(PI0Error) -> Tensor {
-    try projector(vision(image))
+    try projector(vision(image.moved(to: projector.weight.device))).moved(to: image.device)
   }
 
   /// `table[token] * sqrt(width)`: `[batch, length, width]` for int32 `[batch, length]`.

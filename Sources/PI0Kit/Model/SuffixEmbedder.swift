@@ -9,6 +9,8 @@ public struct SuffixEmbedder: Sendable {
   let actionIn: Linear  // action_in_proj
   let head: Head
   let timeEmbedding: SinusoidalTimeEmbedding
+  private let traces = TraceCache()
+  private let conditionTraces = TraceCache()
 
   enum Head: Sendable {
     case pi0(
@@ -67,21 +69,28 @@ public struct SuffixEmbedder: Sendable {
     try check.require(
       noisyActions.rank == 3 && timestep.shape == [noisyActions.shape[0]],
       "noisyActions must be [batch, horizon, actionDimension], timestep [batch]")
-    let actions = try actionIn(noisyActions)
-    let (batch, horizon) = (actions.shape[0], actions.shape[1])
+    let (batch, horizon) = (noisyActions.shape[0], noisyActions.shape[1])
+    let device = noisyActions.device
     let embeddings: Tensor
     switch head {
     case .pi0(let stateProjection, let timeIn, let timeOut):
       try check.require(
         state.rank == 2 && state.shape[0] == batch, "state must be [batch, actionDimension]")
-      let times = try timeEmbedding(timestep).reshaped([batch, 1, -1]).repeated([1, horizon, 1])
-      let mixed = try timeIn(.concat([actions, times], axis: 2), activation: .silu)
-      let stateToken = try stateProjection(state).reshaped([batch, 1, -1])
-      embeddings = try .concat([stateToken, timeOut(mixed)], axis: 1)
+      embeddings = try device.traced(
+        traces, [state, noisyActions, timeEmbedding(timestep)]
+      ) { (inputs) throws(PI0Error) -> Tensor in
+        let (state, noisyActions, time) = (inputs[0], inputs[1], inputs[2])
+        let times = try time.reshaped([batch, 1, -1]).repeated([1, horizon, 1])
+        let mixed = try timeIn(
+          .concat([actionIn(noisyActions), times], axis: 2), activation: .silu)
+        let stateToken = try stateProjection(state).reshaped([batch, 1, -1])
+        return try .concat([stateToken, timeOut(mixed)], axis: 1)
+      }
     case .pi05:
-      embeddings = actions
+      embeddings = try device.traced(traces, [noisyActions]) { (inputs) throws(PI0Error) in
+        try actionIn(inputs[0])
+      }
     }
-    let device = noisyActions.device
     return TokenEmbedding(
       embeddings: embeddings,
       padding: try padding(horizon: horizon, device).repeated([batch, 1]),
@@ -92,8 +101,11 @@ public struct SuffixEmbedder: Sendable {
   /// What pi0.5's norms are conditioned on, `[batch, width]`; nil in pi0.
   func condition(_ timestep: Tensor) throws(PI0Error) -> Tensor? {
     guard case .pi05(let timeIn, let timeOut) = head else { return nil }
-    return try timeOut(
-      timeIn(timeEmbedding(timestep), activation: .silu), activation: .silu)
+    return try timestep.device.traced(
+      conditionTraces, [timeEmbedding(timestep)]
+    ) { (inputs) throws(PI0Error) in
+      try timeOut(timeIn(inputs[0], activation: .silu), activation: .silu)
+    }
   }
 
   /// Nothing is padded: bool `[1, tokens]`.

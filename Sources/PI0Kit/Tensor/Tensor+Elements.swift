@@ -79,8 +79,9 @@ extension Tensor {
     guard type.isFloat else {
       throw .operation("converted", reason: "cannot convert to \(type)", operands: ["x: \(self)"])
     }
+    let source = try onHost()
     return try .fromFloats(shape: shape, type: type, device: device) { (target) throws(PI0Error) in
-      copyNumbers(to: target)
+      source.copyNumbers(to: target)
     }
   }
 }
@@ -96,6 +97,7 @@ extension Tensor {
     guard elementType.isFloat else {
       throw .operation("floats", reason: "the elements are no floats", operands: ["x: \(self)"])
     }
+    if case .device = elements { return try onHost().withFloats(body) }
     let source = bytes
     let misaligned = UInt(bitPattern: source.baseAddress) % 4 != 0
     if elementType == .float32 && !misaligned {
@@ -107,7 +109,7 @@ extension Tensor {
     return try body(UnsafeBufferPointer(copy))
   }
 
-  /// The elements as float32, whatever their type.
+  /// The elements, which are in host memory, as float32, whatever their type.
   func numbers() -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { target, initialized in
       copyNumbers(to: UnsafeMutableBufferPointer(rebasing: target[..<count]))
@@ -115,7 +117,7 @@ extension Tensor {
     }
   }
 
-  /// Writes all elements, whatever their type, as float32.
+  /// Writes all elements, which are in host memory, whatever their type, as float32.
   func copyNumbers(to target: UnsafeMutableBufferPointer<Float>) {
     copyNumbers(0..<count, to: target)
   }

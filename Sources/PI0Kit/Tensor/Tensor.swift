@@ -13,11 +13,15 @@ public struct Tensor: Sendable {
   public let elementType: ElementType
   /// Where the tensor lives and where operations on it run.
   public let device: Device
-  let storage: TensorStorage
-  /// Where in `storage` the first element is, in bytes.
-  let byteOffset: Int
   /// The number of elements.
   public let count: Int
+  let elements: Elements
+
+  /// Where the elements are. Floats, and the int32 inputs of a trace, may be on a device.
+  enum Elements: Sendable {
+    case host(TensorStorage, byteOffset: Int)
+    case device(any DeviceStorage)
+  }
 
   /// The number of dimensions.
   public var rank: Int { shape.count }
@@ -40,9 +44,23 @@ public struct Tensor: Sendable {
     self.shape = shape
     self.elementType = elementType
     self.device = device
-    self.storage = storage
-    self.byteOffset = byteOffset
+    elements = .host(storage, byteOffset: byteOffset)
     self.count = count
+  }
+
+  /// A tensor of floats in the memory of `device`. Its backend answers for the shape.
+  init(
+    shape: [Int], elementType: ElementType, device: Device, storage: any DeviceStorage
+  ) throws(PI0Error) {
+    guard let count = Shape.elementCount(shape) else {
+      throw .operation(
+        "tensor", reason: "no tensor can have this shape", operands: ["shape: \(shape)"])
+    }
+    self.shape = shape
+    self.elementType = elementType
+    self.device = device
+    self.count = count
+    elements = .device(storage)
   }
 
   /// A tensor whose elements `initialize` writes, all of them, in row-major order.
@@ -62,10 +80,48 @@ public struct Tensor: Sendable {
       shape: shape, elementType: elementType, device: device, storage: storage, byteOffset: 0)
   }
 
-  /// The elements' bytes.
+  /// The elements' bytes; none where the elements are on a device.
   var bytes: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(
+    guard case .host(let storage, let byteOffset) = elements else {
+      return UnsafeRawBufferPointer(start: nil, count: 0)
+    }
+    return UnsafeRawBufferPointer(
       rebasing: storage.bytes[byteOffset..<byteOffset + count * elementType.byteCount])
+  }
+
+  /// The same tensor with its elements in host memory.
+  func onHost() throws(PI0Error) -> Tensor {
+    guard case .device(let storage) = elements else { return self }
+    return try storage.download(shape: shape, elementType: elementType)
+  }
+
+  /// The same elements for operations on another device, which fetches them when it needs them.
+  ///
+  /// - Throws: ``PI0Error/device(_:)`` where they cannot be read from the device they are on.
+  public func moved(to device: Device) throws(PI0Error) -> Tensor {
+    if device == self.device { return self }
+    return Tensor(try onHost(), device: device)
+  }
+
+  private init(_ tensor: Tensor, device: Device) {
+    shape = tensor.shape
+    elementType = tensor.elementType
+    count = tensor.count
+    elements = tensor.elements
+    self.device = device
+  }
+
+  /// The same elements, or from the given byte on, under another shape.
+  func viewed(shape: [Int], fromByte offset: Int = 0) throws(PI0Error) -> Tensor {
+    switch elements {
+    case .host(let storage, let byteOffset):
+      return try Tensor(
+        shape: shape, elementType: elementType, device: device, storage: storage,
+        byteOffset: byteOffset + offset)
+    case .device(let storage):
+      return try Tensor(
+        shape: shape, elementType: elementType, device: device, storage: storage)
+    }
   }
 }
 

@@ -31,3 +31,9 @@ final class TensorStorage: @unchecked Sendable {
     if owner == nil { bytes.deallocate() }
   }
 }
+
+/// The elements of a tensor in the memory of a device, which only that device's backend reads.
+protocol DeviceStorage: AnyObject, Sendable {
+  /// The elements as a tensor in host memory, of the given shape and type.
+  func download(shape: [Int], elementType: ElementType) throws(PI0Error) -> Tensor
+}

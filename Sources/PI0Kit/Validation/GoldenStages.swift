@@ -82,7 +82,7 @@ final class GoldenStages {
     if let pixels = try resized(key) { return pixels }
     let parts = key.split(separator: ".", maxSplits: 1).map(String.init)
     let stage = parts.count > 1 ? parts[1] : ""
-    guard let actual = try compute(parts[0], stage) else { return nil }
+    guard let actual = try compute(parts[0], stage)?.onHost() else { return nil }
     let expected = try io.tensor(key)
 
     // Padded rows of the language model reach no action; which rubbish they hold is no matter.

@@ -21,9 +21,7 @@ extension ReferenceBackend {
     let size = inner * x.elementType.byteCount
     let first = range.lowerBound * size
     if outer == 1 {  // contiguous: a view
-      return try Tensor(
-        shape: shape, elementType: x.elementType, device: x.device, storage: x.storage,
-        byteOffset: x.byteOffset + first)
+      return try x.viewed(shape: shape, fromByte: first)
     }
     return try move(like: x, shape: shape) { out in
       let part = range.count * size
@@ -34,9 +32,7 @@ extension ReferenceBackend {
   }
 
   func reshape(_ x: Tensor, shape: [Int]) throws(PI0Error) -> Tensor {
-    try Tensor(
-      shape: shape, elementType: x.elementType, device: x.device, storage: x.storage,
-      byteOffset: x.byteOffset)
+    try x.viewed(shape: shape)
   }
 
   func permute(_ x: Tensor, order: [Int], shape: [Int]) throws(PI0Error) -> Tensor {
