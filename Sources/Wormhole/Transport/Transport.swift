@@ -1,0 +1,127 @@
+/// A tile of the card, in coordinates of NoC 0: x from 0 to 9, y from 0 to 11.
+package struct TileCoordinate: Hashable, Sendable, CustomStringConvertible {
+  package var x: Int
+  package var y: Int
+
+  package init(x: Int, y: Int) {
+    self.x = x
+    self.y = y
+  }
+
+  /// `(x, y)`.
+  package var description: String { "(\(x), \(y))" }
+}
+
+/// What a transport has carried, seen from the host.
+package struct TransportCounters: Hashable, Sendable {
+  /// Calls that read from the card.
+  package var reads = 0
+
+  /// Calls that wrote to the card; a multicast is one.
+  package var writes = 0
+
+  /// Bytes from the card.
+  package var bytesRead = 0
+
+  /// Bytes to the card; those of a multicast count once.
+  package var bytesWritten = 0
+
+  /// How often a window onto the NoC was moved.
+  package var windowMoves = 0
+
+  package init() {}
+}
+
+/// The one seam between the card's Swift code and a card: the kernel driver's or the simulator's.
+///
+/// One thread at a time uses a transport. After ``close()`` every call throws.
+package protocol Transport: AnyObject {
+  /// The card in errors: `/dev/tenstorrent/0`, or the path of the simulator.
+  var name: String { get }
+
+  /// What this card has: tiles that are on, DRAM, clock.
+  var layout: CardLayout { get }
+
+  /// Memory of the host that tiles read and write behind the PCIe tile.
+  var hostMemory: HostMemory { get }
+
+  /// What was carried so far.
+  var counters: TransportCounters { get }
+
+  /// Writes `bytes` into a tile's L1, its registers, or DRAM. Any alignment and length in memory;
+  /// words alone in registers.
+  func write(
+    _ bytes: UnsafeRawBufferPointer, to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError)
+
+  /// Reads from a tile's L1, its registers, or DRAM, after everything written before. Any alignment
+  /// and length in memory; words alone in registers.
+  func read(
+    into bytes: UnsafeMutableRawBufferPointer, from tile: TileCoordinate, at address: UInt64
+  ) throws(CardError)
+
+  /// Writes `bytes` to the same address of every Tensix tile that is on. Words alone.
+  ///
+  /// Arrival is known once each tile has been read.
+  func multicast(_ bytes: UnsafeRawBufferPointer, at address: UInt64) throws(CardError)
+
+  /// Writes `words` in rising order, after everything written before: the last word lands last.
+  func ring(_ words: [UInt32], at tile: TileCoordinate, address: UInt64) throws(CardError)
+
+  /// Lets time pass between two looks at the card.
+  func advance()
+
+  /// Stops the tiles and gives everything back; a second time does nothing.
+  func close()
+}
+
+extension Transport {
+  /// Writes one word.
+  package func write32(
+    _ value: UInt32, to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError) {
+    try write([value], to: tile, at: address)
+  }
+
+  /// Reads one word.
+  package func read32(from tile: TileCoordinate, at address: UInt64) throws(CardError) -> UInt32 {
+    var value: UInt32 = 0
+    let result = withUnsafeMutableBytes(of: &value) { bytes in
+      Result { () throws(CardError) in try read(into: bytes, from: tile, at: address) }
+    }
+    try result.get()
+    return value
+  }
+
+  /// Writes the elements' bytes, little-endian.
+  package func write<Element: BitwiseCopyable>(
+    _ elements: [Element], to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError) {
+    let result = elements.withUnsafeBytes { bytes in
+      Result { () throws(CardError) in try write(bytes, to: tile, at: address) }
+    }
+    try result.get()
+  }
+
+  /// Reads `count` words.
+  package func readWords(
+    _ count: Int, from tile: TileCoordinate, at address: UInt64
+  ) throws(CardError) -> [UInt32] {
+    var words = [UInt32](repeating: 0, count: max(0, count))
+    let result = words.withUnsafeMutableBytes { bytes in
+      Result { () throws(CardError) in try read(into: bytes, from: tile, at: address) }
+    }
+    try result.get()
+    return words
+  }
+
+  /// Writes the elements' bytes to every Tensix tile that is on.
+  package func multicast<Element: BitwiseCopyable>(
+    _ elements: [Element], at address: UInt64
+  ) throws(CardError) {
+    let result = elements.withUnsafeBytes { bytes in
+      Result { () throws(CardError) in try multicast(bytes, at: address) }
+    }
+    try result.get()
+  }
+}

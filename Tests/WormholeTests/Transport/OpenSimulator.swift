@@ -1,0 +1,18 @@
+import XCTest
+
+@testable import Wormhole
+
+private nonisolated(unsafe) weak var opened: SimulatorTransport?
+
+/// The official simulator, freshly opened; skips the test where there is none.
+///
+/// One process has one simulator: what an earlier test left open is closed first.
+func openSimulator() throws -> SimulatorTransport {
+  guard SimulatorTransport.environmentPath != nil else {
+    throw XCTSkip("runs on the simulator: set TT_METAL_SIMULATOR to libttsim.so")
+  }
+  opened?.close()
+  let simulator = try SimulatorTransport()
+  opened = simulator
+  return simulator
+}

@@ -1,0 +1,222 @@
+import CTTDevice
+import Foundation
+import XCTest
+
+@testable import Wormhole
+
+/// The official simulator through its transport.
+final class SimulatorTransportTests: XCTestCase {
+  func testLayout() throws {
+    let simulator = try openSimulator()
+    defer { simulator.close() }
+    XCTAssertEqual(simulator.layout.tiles.count, 80)
+    XCTAssertEqual(simulator.layout.harvestedRows, [])
+    XCTAssertEqual(simulator.layout.aiClock, 1000)
+    XCTAssertEqual(simulator.layout.tiles.first, TileCoordinate(x: 1, y: 1))
+    XCTAssertEqual(simulator.layout.tiles.last, TileCoordinate(x: 9, y: 11))
+  }
+
+  /// L1 of several tiles and DRAM, at any alignment and across the edge of a window.
+  func testMemory() throws {
+    let simulator = try openSimulator()
+    defer { simulator.close() }
+    let places: [(TileCoordinate, UInt64)] = [
+      (TileCoordinate(x: 1, y: 1), 0x1000), (TileCoordinate(x: 9, y: 11), 0x16_DF00),
+      (TileCoordinate(x: 0, y: 0), 0xFF_FFC0), (TileCoordinate(x: 5, y: 5), 0x7FFF_FF00),
+    ]
+    for (tile, base) in places {
+      for (offset, count) in [(0, 256), (1, 3), (3, 66), (2, 1), (7, 0)] {
+        try simulator.write([UInt8](repeating: 0xEE, count: 256), to: tile, at: base)
+        let sent = (0..<count).map { UInt8(truncatingIfNeeded: $0 + 1) }
+        try simulator.write(sent, to: tile, at: base + UInt64(offset))
+        var seen = [UInt8](repeating: 0, count: 256)
+        try seen.withUnsafeMutableBytes { try simulator.read(into: $0, from: tile, at: base) }
+        var expected = [UInt8](repeating: 0xEE, count: 256)
+        expected.replaceSubrange(offset..<offset + count, with: sent)
+        XCTAssertEqual(seen, expected, "\(count) bytes at \(base) + \(offset) of \(tile)")
+      }
+    }
+    XCTAssertGreaterThan(simulator.counters.bytesWritten, 4 * 5 * 256)
+    XCTAssertEqual(simulator.counters.reads, 4 * 5)
+  }
+
+  func testMulticastAndRing() throws {
+    let simulator = try openSimulator()
+    defer { simulator.close() }
+    try simulator.multicast([1, 2, 3] as [UInt32], at: 0x2000)
+    for tile in simulator.layout.tiles {
+      XCTAssertEqual(try simulator.readWords(3, from: tile, at: 0x2000), [1, 2, 3])
+      XCTAssertEqual(try simulator.read32(from: tile, at: TileMemory.softReset), 0x47800)
+    }
+    let tile = try XCTUnwrap(simulator.layout.tiles.last)
+    try simulator.ring([7, 8], at: tile, address: 0x2004)
+    XCTAssertEqual(try simulator.readWords(3, from: tile, at: 0x2000), [1, 7, 8])
+  }
+
+  /// BRISC of a tile writes a word into the host's memory over the NoC.
+  func testTileWritesHostMemory() throws {
+    let simulator = try openSimulator()
+    defer { simulator.close() }
+    let host = simulator.hostMemory
+    XCTAssertEqual(try host.load32(at: 64), 0)
+    let tile = try XCTUnwrap(simulator.layout.tiles.first)
+    let before = SimulatorTransport.strayBytes
+    try simulator.write([0xCAFE_F00D] as [UInt32], to: tile, at: 0x4000)
+    try simulator.run(
+      hostWrite(from: 0x4000, to: host.address + 64, count: 4), on: tile,
+      until: { try host.load32(at: 64) == 0xCAFE_F00D })
+    XCTAssertEqual(SimulatorTransport.strayBytes, before)
+
+    // Behind the last byte there is nobody's memory.
+    try simulator.run(
+      hostWrite(from: 0x4000, to: host.address + UInt64(host.count), count: 4), on: tile,
+      until: { SimulatorTransport.strayBytes == before + 4 })
+  }
+
+  func testRefusals() throws {
+    let simulator = try openSimulator()
+    defer { simulator.close() }
+    let tensix = TileCoordinate(x: 1, y: 1)
+    let dram = TileCoordinate(x: 0, y: 0)
+    let refused: [(TileCoordinate, UInt64, Int)] = [
+      (tensix, 0x16_DFFD, 4),  // over the end of L1
+      (tensix, 0xFFB1_21B0, 2), (tensix, 0xFFB1_21B2, 4),  // no whole word of a register
+      (tensix, 0xFFB0_0000, 4),  // private memory of the cores
+      (tensix, .max, 4), (tensix, 1 << 36, 4),
+      (dram, 0x8000_0000, 4), (dram, 0x7FFF_FFFF, 2),
+      (TileCoordinate(x: 0, y: 3), 0, 4),  // the PCIe tile
+      (TileCoordinate(x: 1, y: 0), 0, 4), (TileCoordinate(x: 1, y: 6), 0, 4),  // Ethernet
+      (TileCoordinate(x: 10, y: 1), 0, 4), (TileCoordinate(x: -1, y: 1), 0, 4),
+      (TileCoordinate(x: 65, y: 1), 0, 4),
+    ]
+    for (tile, address, count) in refused {
+      let bytes = [UInt8](repeating: 0, count: count)
+      XCTAssertThrowsError(
+        try simulator.write(bytes, to: tile, at: address), "\(count) at \(address) of \(tile)"
+      ) { error in
+        XCTAssertEqual((error as? CardError)?.call, "write")
+        XCTAssertEqual((error as? CardError)?.card, simulator.name)
+      }
+    }
+    XCTAssertThrowsError(try simulator.multicast([1] as [UInt32], at: 0x16_E000))
+    XCTAssertThrowsError(try simulator.ring([1], at: tensix, address: 0x1_0000_0000))
+  }
+
+  func testHostMemoryLimits() throws {
+    let simulator = try openSimulator()
+    let host = simulator.hostMemory
+    for offset in [-4, 1, host.count, host.count - 3, Int.max] {
+      XCTAssertThrowsError(try host.load32(at: offset)) { XCTAssertTrue($0 is CardError) }
+      XCTAssertThrowsError(try host.store32(1, at: offset)) { XCTAssertTrue($0 is CardError) }
+    }
+    try host.store32(0x0403_0201, at: host.count - 4)
+    var bytes = [UInt8](repeating: 0, count: 4)
+    try bytes.withUnsafeMutableBytes { try host.read(into: $0, at: host.count - 4) }
+    XCTAssertEqual(bytes, [1, 2, 3, 4])
+    XCTAssertThrowsError(
+      try bytes.withUnsafeMutableBytes { try host.read(into: $0, at: host.count - 3) })
+    XCTAssertThrowsError(try bytes.withUnsafeBytes { try host.write($0, at: host.count - 3) })
+    simulator.close()
+    XCTAssertThrowsError(try host.load32(at: 0)) { error in
+      XCTAssertEqual((error as? CardError)?.seen, "the card was closed")
+    }
+  }
+
+  func testCloseTwiceUseAfterCloseAndTwoAtOnce() throws {
+    let simulator = try openSimulator()
+    XCTAssertThrowsError(try SimulatorTransport()) { error in
+      XCTAssertEqual(
+        (error as? CardError)?.seen, "the simulator is open in this process already")
+    }
+    let tile = try XCTUnwrap(simulator.layout.tiles.first)
+    try simulator.write32(5, to: tile, at: 0)
+    simulator.close()
+    simulator.close()
+    XCTAssertThrowsError(try simulator.write32(1, to: tile, at: 0))
+    XCTAssertThrowsError(try simulator.read32(from: tile, at: 0))
+    XCTAssertThrowsError(try simulator.multicast([1] as [UInt32], at: 0))
+    XCTAssertThrowsError(try simulator.ring([1], at: tile, address: 0)) { error in
+      XCTAssertEqual((error as? CardError)?.seen, "the card was closed")
+    }
+    simulator.advance()
+
+    // As on a card, what was in L1 is still there.
+    let again = try openSimulator()
+    XCTAssertEqual(try again.read32(from: tile, at: 0), 5)
+    XCTAssertEqual(try again.hostMemory.load32(at: 0), 0)
+    again.close()
+  }
+
+  func testWrongPathMissingFunctionWrongCard() throws {
+    func seen(_ path: String?, line: UInt = #line) -> CardError? {
+      var seen: CardError?
+      XCTAssertThrowsError(try SimulatorTransport(path: path), line: line) {
+        seen = $0 as? CardError
+      }
+      return seen
+    }
+    XCTAssertEqual(seen(nil)?.remedy, "set it to the path of libttsim.so")
+    XCTAssertEqual(seen("/nonexistent/libttsim.so")?.call, "dlopen")
+    XCTAssertEqual(seen("/etc/passwd")?.call, "dlopen")
+    XCTAssertEqual(seen("libm.so.6")?.call, "dlsym")
+    XCTAssertEqual(seen("libm.so.6")?.seen, "no function libttsim_clock")
+
+    // A library with all functions that simulates another card.
+    let folder = NSTemporaryDirectory() + "SimulatorTransportTests-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let source = """
+      void libttsim_init() {} void libttsim_exit() {} void libttsim_clock(unsigned n) {}
+      void libttsim_set_pci_dma_mem_callbacks(void *r, void *w) {}
+      unsigned libttsim_pci_config_rd32(unsigned f, unsigned o) { return o ? 0 : 0xB1401E52; }
+      void libttsim_pci_mem_rd_bytes(unsigned long a, void *p, unsigned n) {}
+      void libttsim_pci_mem_wr_bytes(unsigned long a, const void *p, unsigned n) {}
+      """
+    try source.write(toFile: "\(folder)/other.c", atomically: false, encoding: .utf8)
+    let compiler = Process()
+    compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    compiler.arguments = [
+      "clang", "-shared", "-fPIC", "-o", "\(folder)/other.so", "\(folder)/other.c",
+    ]
+    try compiler.run()
+    compiler.waitUntilExit()
+    XCTAssertEqual(compiler.terminationStatus, 0)
+    let error = try XCTUnwrap(seen("\(folder)/other.so"))
+    XCTAssertEqual(error.call, "PCI configuration")
+    XCTAssertEqual(error.seen, "0xb1401e52, the simulator of another card")
+  }
+}
+
+/// RISC-V code that sends `count` bytes of L1 to the host through NoC 0, and then spins.
+private func hostWrite(from l1: UInt32, to host: UInt64, count: UInt32) -> [UInt32] {
+  // The initiator's registers, from 0xFFB20000.
+  let stores: [(offset: UInt32, value: UInt32)] = [
+    (0x00, l1), (0x04, 1 << 4 | 1 << 10),  // this is tile (1, 1)
+    (0x0C, UInt32(truncatingIfNeeded: host)),
+    (0x10, UInt32(truncatingIfNeeded: host >> 32) | 0 << 4 | 3 << 10),
+    (0x18, 0), (0x1C, 0x4092), (0x20, count), (0x28, 1),
+  ]
+  var code: [UInt32] = [0xFFB2_02B7]  // lui t0, 0xFFB20
+  for (offset, value) in stores {
+    let low = value & 0xFFF
+    let high = (value &+ 0x800) >> 12
+    code.append(high << 12 | 0x337)  // lui t1, high
+    code.append(low << 20 | 0x30313)  // addi t1, t1, low
+    code.append((offset >> 5) << 25 | 6 << 20 | 5 << 15 | 2 << 12 | (offset & 31) << 7 | 0x23)
+  }
+  code.append(0x6F)  // jal zero, 0
+  return code
+}
+
+extension SimulatorTransport {
+  /// Runs `code` on BRISC of `tile` until `done`, at most some thousand clocks.
+  fileprivate func run(
+    _ code: [UInt32], on tile: TileCoordinate, until done: () throws -> Bool
+  ) throws {
+    try write(code, to: tile, at: 0)
+    try write32(0x47000, to: tile, at: TileMemory.softReset)
+    for _ in 0..<50 where try !done() { advance() }
+    try write32(TileMemory.allHeld, to: tile, at: TileMemory.softReset)
+    XCTAssertTrue(try done())
+  }
+}
