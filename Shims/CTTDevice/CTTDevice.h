@@ -6,6 +6,7 @@
 #error "PI0Kit needs libnuma and hwloc: sudo apt-get install libnuma-dev libhwloc-dev"
 #else
 #include "tt_driver.h"
+#include "tt_guard.h"
 #include "tt_memory.h"
 #include "tt_topology.h"
 #endif

@@ -41,9 +41,10 @@ static inline int tt_request(int fd, unsigned long number, void *argument) {
 }
 
 /// The descriptor of a card, or -errno. O_APPEND tells the driver that this program sets power
-/// states itself: opening alone wakes nothing up.
+/// states itself: opening alone wakes nothing up. O_NONBLOCK: -EAGAIN instead of waiting for a
+/// program that has the card to itself (O_EXCL).
 static inline int tt_open(const char *path) {
-  int fd = open(path, O_RDWR | O_CLOEXEC | O_APPEND);
+  int fd = open(path, O_RDWR | O_CLOEXEC | O_APPEND | O_NONBLOCK);
   return fd < 0 ? -errno : fd;
 }
 

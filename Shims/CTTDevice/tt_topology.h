@@ -62,4 +62,27 @@ static inline int tt_all_cpus(hwloc_topology_t topology, uint32_t *cpus, uint32_
   return tt_cpus_of_set(hwloc_topology_get_allowed_cpuset(topology), cpus, capacity);
 }
 
+/// Binds the calling thread to these processors.
+static inline int tt_bind_thread(
+    hwloc_topology_t topology, const uint32_t *cpus, uint32_t count) {
+  hwloc_bitmap_t set = hwloc_bitmap_alloc();
+  if (!set) return -ENOMEM;
+  for (uint32_t i = 0; i < count; i++) hwloc_bitmap_set(set, cpus[i]);
+  errno = 0;
+  int result = hwloc_set_cpubind(topology, set, HWLOC_CPUBIND_THREAD);
+  if (result < 0) result = errno > 0 ? -errno : -EIO;
+  hwloc_bitmap_free(set);
+  return result;
+}
+
+/// The processors that the calling thread is bound to, as the functions above write them.
+static inline int tt_bound_cpus(hwloc_topology_t topology, uint32_t *cpus, uint32_t capacity) {
+  hwloc_bitmap_t set = hwloc_bitmap_alloc();
+  if (!set) return -ENOMEM;
+  int result = hwloc_get_cpubind(topology, set, HWLOC_CPUBIND_THREAD);
+  result = result < 0 ? -EIO : tt_cpus_of_set(set, cpus, capacity);
+  hwloc_bitmap_free(set);
+  return result;
+}
+
 #pragma clang assume_nonnull end

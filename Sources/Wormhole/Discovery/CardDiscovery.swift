@@ -69,39 +69,19 @@ public enum CardDiscovery {
   private static func ask(
     _ path: String, _ calls: DriverCalls, pci: inout PCIDevice, driver: inout DriverVersion?
   ) throws(CardError) {
-    let descriptor = calls.open(path)
-    if descriptor < 0 { throw CardError(card: path, call: "open", code: -descriptor) }
-    defer { _ = calls.close(descriptor) }
+    let connection = try DriverConnection(opening: path, calls: calls)
+    defer { connection.close() }
 
-    var version = tt_driver_info()
-    var result = calls.driverInfo(descriptor, &version)
-    if result < 0 { throw CardError(card: path, call: "GET_DRIVER_INFO", code: -result) }
-    if version.api >= 2 {
-      driver = DriverVersion(
-        major: Int(version.major), minor: Int(version.minor), patch: Int(version.patch))
-    }
+    let version = try connection.driver()
+    if version.api >= 2 { driver = DriverVersion(version) }
 
-    var device = tt_device_info()
-    result = calls.deviceInfo(descriptor, &device)
-    if result < 0 { throw CardError(card: path, call: "GET_DEVICE_INFO", code: -result) }
+    let device = try connection.device()
     pci.address = PCIAddress(
       domain: device.pci_domain, busDeviceFunction: device.bus_device_function)
     pci.subsystem = device.subsystem
 
-    guard device.vendor == 0x1E52, device.device == 0x401E else {
-      let vendor = hexadecimal(device.vendor, digits: 4)
-      throw CardError(
-        card: path, call: "GET_DEVICE_INFO",
-        seen: "PCI device \(vendor):\(hexadecimal(device.device, digits: 4))",
-        remedy: "use a Wormhole card, 1e52:401e")
-    }
-    guard let driver, driver.isSupported else {
-      throw CardError(
-        card: path, call: "GET_DRIVER_INFO",
-        seen: "driver \(driver?.description ?? "1.x"), API \(version.api)",
-        remedy: "\(DriverVersion.minimum) is needed: install tt-kmd \(DriverVersion.recommended) "
-          + "or later")
-    }
+    try connection.require(device)
+    try connection.require(driver, api: version.api)
   }
 
   /// The number that `name` is, with digits alone and no zero in front; nil where it is something

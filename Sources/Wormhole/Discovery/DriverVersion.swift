@@ -1,3 +1,5 @@
+internal import CTTDevice
+
 /// The version of the kernel driver (tt-kmd). Its text is `major.minor.patch`.
 public struct DriverVersion:
   RawRepresentable, Hashable, Comparable, Sendable, Codable, CustomStringConvertible
@@ -23,6 +25,10 @@ public struct DriverVersion:
     self.major = major
     self.minor = minor
     self.patch = patch
+  }
+
+  init(_ info: tt_driver_info) {
+    self.init(major: Int(info.major), minor: Int(info.minor), patch: Int(info.patch))
   }
 
   /// The version that `rawValue` spells, such as `1.29` or `2.10.1-pre`, whose suffix is dropped;

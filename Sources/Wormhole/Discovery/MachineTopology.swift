@@ -31,6 +31,15 @@ struct MachineTopology: ~Copyable {
     return list { tt_all_cpus(topology, $0, $1) }
   }
 
+  /// Binds the calling thread to `cores`; 0 or `-errno`.
+  func bindThread(to cores: [Int]) -> Int32 {
+    let cores = cores.compactMap { UInt32(exactly: $0) }
+    return tt_bind_thread(topology, cores, UInt32(cores.count))
+  }
+
+  /// The cores that the calling thread is bound to.
+  var coresOfThread: [Int] { list { tt_bound_cpus(topology, $0, $1) } }
+
   private func list(_ fill: (UnsafeMutablePointer<UInt32>, UInt32) -> Int32) -> [Int] {
     var cores = [UInt32](repeating: 0, count: 8192)  // Linux's own limit
     let count = fill(&cores, UInt32(cores.count))
