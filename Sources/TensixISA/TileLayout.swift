@@ -1,0 +1,98 @@
+/// Where the five programs lie in a tile's L1.
+package enum Image {
+  package static var sequencer: UInt32 { 0 }
+  package static var unpack: UInt32 { 0x4000 }
+  package static var math: UInt32 { 0x8000 }
+  package static var pack: UInt32 { 0xC000 }
+  package static var reader: UInt32 { 0x10000 }
+  package static var byteCount: UInt32 { 0x4000 }
+}
+
+/// Control words of a tile, in L1. What the NoC writes stands on a 16-byte line of its own.
+package enum Control {
+  package static var start: UInt32 { 0x18000 }
+  package static var byteCount: UInt32 { 0x200 }
+
+  /// Multicast by the master: the sequence number of the command that may run.
+  package static var release: UInt32 { 0x18000 }
+  /// Multicast by the master: the sequence number of the newest command that is here.
+  package static var announced: UInt32 { 0x18010 }
+
+  // Written by the host at boot.
+  package static var tileIndex: UInt32 { 0x18020 }
+  /// Tiles that take part.
+  package static var tileCount: UInt32 { 0x18024 }
+  /// Tiles that a multicast reaches, whether or not they take part.
+  package static var receiverCount: UInt32 { 0x18028 }
+  /// x | y << 6 of the master.
+  package static var master: UInt32 { 0x1802C }
+
+  // How far each core is: the sequence number of the last command it has finished.
+  package static var doneReader: UInt32 { 0x18030 }
+  package static var doneUnpack: UInt32 { 0x18034 }
+  package static var doneMath: UInt32 { 0x18038 }
+  package static var donePack: UInt32 { 0x1803C }
+  package static var doneWriter: UInt32 { 0x18040 }
+  /// The math program has initialised the semaphores.
+  package static var mathReady: UInt32 { 0x18044 }
+
+  // Tiles in flight between the cores.
+  package static var leftPushed: UInt32 { 0x18050 }
+  package static var leftPopped: UInt32 { 0x18054 }
+  package static var rightPushed: UInt32 { 0x18058 }
+  package static var rightPopped: UInt32 { 0x1805C }
+  package static var outputPushed: UInt32 { 0x18060 }
+  package static var outputPopped: UInt32 { 0x18064 }
+
+  /// A copy of the master's ``hostValid``, fetched before every write into host memory.
+  package static var hostValidCopy: UInt32 { 0x18070 }
+  package static var atomicReturn: UInt32 { 0x18080 }
+
+  // The master's alone.
+  /// One line from the host: address of the list, commands in it, 0, run.
+  package static var doorbell: UInt32 { 0x18100 }
+  package static var doorbellRun: UInt32 { 0x1810C }
+  /// Read by the host: the run that is finished.
+  package static var completion: UInt32 { 0x18110 }
+  /// Low half of the address in host memory where the completion goes, too.
+  package static var hostCompletion: UInt32 { 0x18120 }
+  /// Not 0 as long as the host's memory behind the PCIe tile is the card's to write. Two words, so
+  /// that one 64-bit write clears it.
+  package static var hostValid: UInt32 { 0x18130 }
+  /// Atomic increments: total over all tiles and commands.
+  package static var arrivals: UInt32 { 0x18140 }
+  /// What the multicasts send.
+  package static var sequenceSource: UInt32 { 0x18150 }
+
+  /// Stands for no address: the driver hands out none above 0xFFFE0000, but the first is 0.
+  package static var nowhere: UInt32 { 0xFFFF_FFFF }
+}
+
+/// The rest of a tile's L1.
+package enum Buffer {
+  /// Commands take turns in two places: one runs, the next is announced.
+  @inline(__always) package static func command(_ sequence: UInt32) -> UInt32 {
+    0x19000 + (sequence & 1) * CommandLayout.byteCount
+  }
+  /// The master's alone: a command from DRAM, on its way to all tiles.
+  package static var fetchedCommand: UInt32 { 0x19080 }
+
+  /// A tile whose column 0 is 1.0: times a tile with a bias in row 0, it adds that to every row.
+  package static var ones: UInt32 { 0x1A000 }
+  /// The identity: times a tile, it adds that exactly.
+  package static var identity: UInt32 { 0x1A800 }
+
+  /// Weights, or second operands; slots of 2048 bytes.
+  package static var right: UInt32 { 0x20000 }
+  package static var rightDepth: UInt32 { 64 }
+  /// Activations, or first operands; slots of 2048 bytes.
+  package static var left: UInt32 { 0x40000 }
+  package static var leftDepth: UInt32 { 512 }
+  /// Results; slots of 4096 bytes.
+  package static var output: UInt32 { 0x140000 }
+  package static var outputDepth: UInt32 { 16 }
+
+  /// For commands that only move data, the reader's and the writer's.
+  package static var scratch: UInt32 { 0x150000 }
+  package static var scratchBytes: UInt32 { 0x1E000 }
+}

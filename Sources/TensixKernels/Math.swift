@@ -1,0 +1,162 @@
+// TRISC1: matrix and vector unit.
+
+@c(kmain) public func math() {
+  Thread.push(Tensix.setc16(0, 0))
+  Thread.push(Tensix.setc16(1, 0))
+  Thread.push(Tensix.setc16(2, 0))
+  Thread.push(Tensix.setc16(5, 0))
+  Thread.push(Tensix.setc16(6, 0))
+  recordProduct()
+  Thread.push(Tensix.seminit(Semaphore.mathToPack, value: 0, maximum: 2))
+  Thread.push(Tensix.seminit(Semaphore.unpackToMath, value: 0, maximum: 1))
+  Thread.push(Tensix.seminit(Semaphore.dstFree, value: 1, maximum: 1))
+  Thread.push(Tensix.zeroaccAll)
+  Thread.push(Tensix.setrwcZero())
+  Thread.push(VectorUnit.allLanesOn)
+  Thread.drain()
+  Memory[Control.mathReady] = 1  // the others may use the semaphores
+
+  serve(done: Control.doneMath) { sequence in
+    switch operation(of: sequence) {
+    case Operation.linear: multiplyMatrices(MatrixCommand(sequence))
+    case Operation.reduce: addPlanes(MatrixCommand(sequence))
+    case Operation.binary: combineElements(MatrixCommand(sequence))
+    default: break
+    }
+  }
+}
+
+// MARK: - Dst in two halves: one is computed while the other is packed
+
+/// Waits until the half is free, and zeroes it.
+@inline(__always) func begin(half: UInt32) {
+  Thread.push(
+    Tensix.semwaitWhileFull(Semaphore.mathToPack, blocking: Block.matrix | Block.vector))
+  Thread.push(Tensix.zeroaccHalf(half))
+}
+
+/// Hands the half to the packers.
+@inline(__always) func finish() {
+  Thread.push(Tensix.stallwait(until: Idle.matrix | Idle.vector, blocking: Block.sync))
+  Thread.push(Tensix.sempost(Semaphore.mathToPack))
+  Thread.drain()
+}
+
+/// Instructions of the matrix and vector unit from now on mean rows of this tile.
+@inline(__always) func selectDst(_ tile: UInt32) { Thread.push(Tensix.setc16(1, 64 * tile)) }
+
+// MARK: - Products
+
+func multiplyMatrices(_ command: MatrixCommand) {
+  setProductModes()
+  programLoop(Replay.product, phases: command.phases, release: 2)
+  var half: UInt32 = 0
+  command.forEachBlock { block in
+    let first = 4 * half
+    begin(half: half)
+    for step in 0..<block.steps {
+      accumulate(block.rows, from: first)
+      if step % 8 == 7 { Thread.drain() }
+    }
+    addAddends(command, block, from: first)
+    activate(command.activation, tiles: block.rows, from: first)
+    finish()
+    half ^= 1
+  }
+}
+
+/// One SrcA for a column of Dst tiles.
+@inline(__always) func accumulate(_ rows: UInt32, from first: UInt32) {
+  for row in 0..<rows {
+    selectDst(first + row)
+    Thread.push(Tensix.mop())
+  }
+  Thread.push(Tensix.setrwcZero(release: 1))
+}
+
+/// Bias, then residual.
+func addAddends(_ command: MatrixCommand, _ block: OutputBlock, from first: UInt32) {
+  Thread.drain()
+  if command.bias != 0 { accumulate(block.rows, from: first) }
+  if command.residual != 0 {
+    for row in 0..<block.rows { accumulate(1, from: first + row) }
+  }
+}
+
+/// Contents of the 32-entry replay buffer.
+enum Replay {
+  static var product: UInt32 { Tensix.replay(start: 0, count: 16) }
+  static var elements: UInt32 { Tensix.replay(start: 16, count: 8) }
+}
+
+/// Sixteen MVMULs are one fidelity phase of a 32 x 32 x 32 product.
+func recordProduct() {
+  Thread.push(Tensix.replayRecord(start: 0, count: 16))
+  for _ in 0..<2 {
+    for last: UInt32 in 2...3 {
+      Thread.push(Tensix.mvmul(addressMode: 0))
+      Thread.push(Tensix.mvmul(addressMode: 1))
+      Thread.push(Tensix.mvmul(addressMode: 0))
+      Thread.push(Tensix.mvmul(addressMode: last))
+    }
+  }
+}
+
+/// One MOP instruction then runs `body` once a phase and hands source banks back.
+func programLoop(_ body: UInt32, phases: UInt32, release: UInt32) {
+  Thread.drain()
+  let mop: UInt32 = 0xFFB8_0000
+  Memory[mop] = 1  // outer count
+  Memory[mop + 4] = phases  // inner count
+  Memory[mop + 8] = Tensix.nop
+  Memory[mop + 12] = Tensix.setrwcZero(release: release)  // at the end
+  Memory[mop + 16] = Tensix.nop
+  Memory[mop + 20] = body
+  Memory[mop + 24] = Tensix.nop
+  Memory[mop + 28] = body
+  Memory[mop + 32] = body
+}
+
+// MARK: - Address modes
+
+/// After each instruction, SrcA, SrcB, Dst and fidelity counters move as the instruction's address
+/// mode says.
+func setAddressMode(_ mode: UInt32, sources: UInt32, destination: UInt32, bias: UInt32 = 0) {
+  Thread.push(Tensix.setc16(7 + 2 * mode, sources))
+  Thread.push(Tensix.setc16(23 + mode, destination))
+  Thread.push(Tensix.setc16(48 + mode, bias))
+}
+
+/// Fields of an address mode: step of a source, back to where the last return went and on from
+/// there, back to 0.
+enum Move {
+  @inline(__always) static func a(_ rows: UInt32) -> UInt32 { rows }
+  static var aReturn: UInt32 { 1 << 6 }
+  static var aClear: UInt32 { 1 << 7 }
+  @inline(__always) static func b(_ rows: UInt32) -> UInt32 { rows << 8 }
+  static var bReturn: UInt32 { 1 << 14 }
+  static var bClear: UInt32 { 1 << 15 }
+  static var dstReturn: UInt32 { 1 << 10 }
+  static var dstClear: UInt32 { 1 << 11 }
+  static var nextPhase: UInt32 { 1 << 13 }
+}
+
+func setProductModes() {
+  for bank: UInt32 in 0..<2 {
+    let mode = 4 * bank
+    // Next 8 rows of SrcB and Dst.
+    setAddressMode(mode, sources: Move.b(8), destination: 8)
+    // Next face of SrcA, SrcB back.
+    setAddressMode(mode + 1, sources: Move.bReturn | Move.a(16), destination: 8)
+    // SrcA back, lower half of SrcB.
+    setAddressMode(
+      mode + 2, sources: Move.bReturn | Move.b(32) | Move.aReturn, destination: 8)
+  }
+  // Second half of the sum.
+  setAddressMode(
+    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(32),
+    destination: Move.dstReturn, bias: 1)
+  // Next fidelity phase.
+  setAddressMode(
+    7, sources: Move.bClear | Move.aClear, destination: Move.nextPhase | Move.dstClear, bias: 1)
+}

@@ -1,0 +1,85 @@
+/// One of the tile's two NoC interfaces, initiator 0. NoC 1 counts its coordinates from the opposite
+/// corner.
+struct NoC {
+  let base: UInt32
+  let mirrored: Bool
+
+  static var zero: NoC { NoC(base: 0xFFB2_0000, mirrored: false) }
+  static var one: NoC { NoC(base: 0xFFB3_0000, mirrored: true) }
+
+  @inline(__always) private func position(_ x: UInt32, _ y: UInt32) -> UInt32 {
+    mirrored ? (9 - x) << 4 | (11 - y) << 10 : x << 4 | y << 10
+  }
+  @inline(__always) private var ownPosition: UInt32 { (Memory[base + 0x2C] & 0xFFF) << 4 }
+
+  @inline(__always) private func issue(
+    target: UInt32, targetAddress: UInt32, result: UInt32, resultAddress: UInt32,
+    control: UInt32, length: UInt32
+  ) {
+    while Memory[base + 0x28] != 0 {}
+    Memory[base + 0x00] = targetAddress
+    Memory[base + 0x04] = target
+    Memory[base + 0x0C] = resultAddress
+    Memory[base + 0x10] = result
+    Memory[base + 0x1C] = control
+    Memory[base + 0x20] = length
+    Memory[base + 0x28] = 1
+  }
+
+  /// From DRAM to L1, at most 8192 bytes; both addresses equal modulo 32.
+  @inline(__always) func read(_ from: DRAMLocation, to address: UInt32, bytes: UInt32) {
+    issue(
+      target: position(from.x, from.y), targetAddress: from.address,
+      result: ownPosition, resultAddress: address, control: 0x4090, length: bytes)
+  }
+  /// From L1 to DRAM; both addresses equal modulo 16.
+  @inline(__always) func write(_ address: UInt32, to: DRAMLocation, bytes: UInt32) {
+    issue(
+      target: ownPosition, targetAddress: address,
+      result: position(to.x, to.y), resultAddress: to.address, control: 0x4092, length: bytes)
+  }
+  /// From the L1 of the tile at `xy` = x | y << 6 to this one's.
+  @inline(__always) func read(
+    _ from: UInt32, of xy: UInt32, to address: UInt32, bytes: UInt32
+  ) {
+    issue(
+      target: position(xy & 0x3F, xy >> 6), targetAddress: from,
+      result: ownPosition, resultAddress: address, control: 0x4090, length: bytes)
+  }
+  /// Adds 1 to a word of the L1 at `xy` = x | y << 6.
+  @inline(__always) func increment(_ address: UInt32, at xy: UInt32, returning: UInt32) {
+    while Memory[base + 0x28] != 0 {}
+    Memory[base + 0x24] = 1
+    issue(
+      target: position(xy & 0x3F, xy >> 6), targetAddress: address,
+      result: ownPosition, resultAddress: returning, control: 0x4091, length: 0x107C)
+  }
+  /// To every Tensix tile of the card, this one included; returns when all `receivers` have it. The
+  /// routers skip rows and columns without Tensix tiles.
+  ///
+  /// NoC 0 alone: the rectangle is given in its coordinates.
+  @inline(__always) func multicast(
+    _ source: UInt32, to address: UInt32, bytes: UInt32, receivers: UInt32
+  ) {
+    let awaited = writesDone &+ receivers
+    issue(
+      target: ownPosition, targetAddress: source,
+      result: 9 << 4 | 11 << 10 | 1 << 16 | 1 << 22, resultAddress: address,
+      control: 0x81B2 | 1 << 17, length: bytes)
+    while writesDone != awaited {}
+  }
+  /// Into memory of the host, which the NoC sees behind the PCIe tile from 0x8_0000_0000 on.
+  @inline(__always) func writeHost(_ address: UInt32, to hostAddress: UInt32, bytes: UInt32) {
+    issue(
+      target: ownPosition, targetAddress: address,
+      result: position(0, 3) | 8, resultAddress: hostAddress, control: 0x4092, length: bytes)
+  }
+
+  // Counters of finished transactions
+  @inline(__always) var atomicsDone: UInt32 { Memory[base + 0x200] }
+  @inline(__always) var writesDone: UInt32 { Memory[base + 0x204] }
+  @inline(__always) var readsDone: UInt32 { Memory[base + 0x208] }
+
+  @inline(__always) func awaitReads(_ count: UInt32) { while readsDone != count {} }
+  @inline(__always) func awaitWrites(_ count: UInt32) { while writesDone != count {} }
+}

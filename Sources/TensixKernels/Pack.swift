@@ -1,0 +1,90 @@
+// TRISC2: Dst to L1.
+
+@c(kmain) public func pack() {
+  Memory.wait(Control.mathReady) { $0 == 1 }
+  Thread.push(Tensix.setc16(0, 0))
+  Thread.push(Tensix.setc16(31, 0))
+  Thread.push(Tensix.setc16(32, 0))
+  Thread.push(Tensix.setadcxyZero(units: 4))
+  Thread.push(Tensix.setadczwZero(units: 4))
+  Thread.push(Tensix.setadcxx(units: 4, last: 255))  // a face a packer
+  Thread.drain()
+
+  serve(done: Control.donePack) { sequence in
+    switch operation(of: sequence) {
+    case Operation.linear, Operation.binary: packHalves(MatrixCommand(sequence))
+    case Operation.reduce: packSums(MatrixCommand(sequence))
+    default: break
+    }
+  }
+}
+
+func packHalves(_ command: MatrixCommand) {
+  configurePackers(command.outFormat)
+  var half: UInt32 = 0
+  command.forEachBlock { block in
+    awaitMath()
+    for row in 0..<block.rows { packTile(4 * half + row, command.outFormat) }
+    release()
+    half ^= 1
+  }
+}
+
+/// Of planes, the sum is in tile 0, and all of Dst is free when that is packed.
+func packSums(_ command: MatrixCommand) {
+  configurePackers(command.outFormat)
+  command.forEachBlock { _ in
+    awaitMath()
+    packTile(0, command.outFormat)
+    release()
+    Thread.push(Tensix.sempost(Semaphore.dstFree))
+    Thread.drain()
+  }
+}
+
+@inline(__always) func awaitMath() {
+  Thread.push(Tensix.semwaitWhileZero(Semaphore.mathToPack, blocking: Block.tdma))
+}
+
+@inline(__always) func release() {
+  Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.sync))
+  Thread.push(Tensix.semget(Semaphore.mathToPack))
+  Thread.drain()
+}
+
+/// A tile of Dst to the next slot of the output buffer.
+func packTile(_ tile: UInt32, _ format: UInt32) {
+  let buffer = CircularBuffer.output
+  let slot = buffer.slot(buffer.reserve())
+  let faceBytes: UInt32 = format == DataFormat.bfloat16 ? 512 : 1024
+  for face: UInt32 in 0..<4 {
+    Thread.setRegister(8 + face, ((slot + face * faceBytes) >> 4) - 1)
+  }
+  Thread.push(
+    Tensix.stallwait(
+      until: Idle.thcon | Idle.packers, blocking: Block.configuration | Block.tdma))
+  Thread.push(Tensix.wrcfg(57, register: 8))
+  Thread.push(Tensix.wrcfg(85, register: 9))
+  Thread.push(Tensix.wrcfg(97, register: 10))
+  Thread.push(Tensix.wrcfg(125, register: 11))
+  Thread.push(Tensix.selectPackedTile(tile))
+  Thread.push(Tensix.pacrTile)
+  Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.thcon))
+  Thread.drain()
+  buffer.push()
+}
+
+/// The packers take fp32 from Dst, and round where the result is bfloat16.
+func configurePackers(_ format: UInt32) {
+  let packed = format == DataFormat.bfloat16 ? DataFormat.bfloat16 : DataFormat.float32
+  let bytes: UInt32 = packed == DataFormat.bfloat16 ? 2 : 4
+  Configuration[8] = (16 * bytes) << 12
+  Configuration[9] = 256 * bytes | (1024 * bytes) << 12
+  let formats = format << 4 | packed << 8 | 1
+  Configuration[58] = formats
+  Configuration[86] = formats
+  Configuration[98] = formats
+  Configuration[126] = formats
+  Memory[0xFFB0_0000] = Configuration[126]
+  Thread.push(Tensix.stallwait(until: Idle.configuration, blocking: Block.pack | Block.tdma))
+}

@@ -1,0 +1,185 @@
+// NCRISC: brings tiles from DRAM over NoC 1, weights even before their command is released.
+
+@c(kmain) public func reader() {
+  var sequence: UInt32 = 1
+  while true {
+    Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
+    let operation = operation(of: sequence)
+    let ahead = operation == Operation.linear ? readAhead(MatrixCommand(sequence)) : 0
+    Memory.wait(Control.release) { $0 == sequence }
+    switch operation {
+    case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead)
+    case Operation.reduce: readPlanes(MatrixCommand(sequence))
+    case Operation.binary: readPairs(MatrixCommand(sequence))
+    case Operation.copy, Operation.download: readCopies(MatrixCommand(sequence))
+    case Operation.gather, Operation.reshape: break
+    default: break
+    }
+    Memory[Control.doneReader] = sequence
+    sequence &+= 1
+  }
+}
+
+/// Steps whose tiles are requested at once, then awaited.
+var batch: UInt32 { 8 }
+
+/// Asks for one tile. Not inlined: it stands in many places, and finding the bank takes thirty
+/// instructions.
+@inline(never) func request(base: UInt32, page: UInt32, bytes: UInt32, to slot: UInt32) {
+  NoC.one.read(
+    DRAMLocation(base: base, page: page, pageBytes: bytes), to: slot, bytes: bytes)
+}
+
+/// Weights that depend on no other command: those of the first block come now. Returns how many
+/// steps' are in the buffer.
+func readAhead(_ command: MatrixCommand) -> UInt32 {
+  guard command.bIsConstant else { return 0 }
+  let right = CircularBuffer.right(command.bFormat)
+  var ahead: UInt32 = 0, isFirst = true
+  command.forEachBlock { block in
+    guard isFirst else { return }
+    isFirst = false
+    ahead = min(block.steps, right.depth)
+    let first = right.reserve(ahead)
+    let awaited = NoC.one.readsDone &+ ahead
+    for step in 0..<ahead {
+      requestWeight(command, block.step + step, block.column, to: right.slot(first &+ step))
+    }
+    NoC.one.awaitReads(awaited)
+    right.push(ahead)
+  }
+  return ahead
+}
+
+@inline(__always) func requestWeight(
+  _ command: MatrixCommand, _ step: UInt32, _ column: UInt32, to slot: UInt32
+) {
+  request(
+    base: command.b, page: step * command.bStride + column,
+    bytes: DataFormat.tileBytes(command.bFormat), to: slot)
+}
+
+func readLinear(_ command: MatrixCommand, ahead: UInt32) {
+  let noc = NoC.one
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let leftBytes = DataFormat.tileBytes(command.aFormat)
+  var ahead = ahead
+  command.forEachBlock { block in
+    var step: UInt32 = 0
+    while step < block.steps {
+      let end = min(step + batch, block.steps)
+      var awaited = noc.readsDone
+      // Activations stay for all columns of the unit.
+      let activations = block.startsUnit ? (end - step) * block.rows : 0
+      if activations != 0 {
+        var number = left.reserve(activations)
+        for k in block.step + step..<block.step + end {
+          for row in block.row..<block.row + block.rows {
+            request(
+              base: command.a, page: row * command.aStride + k, bytes: leftBytes,
+              to: left.slot(number))
+            number &+= 1
+          }
+        }
+        awaited &+= activations
+      }
+      // Weights that are not here yet.
+      let start = max(step, min(ahead, end)), weights = end - start
+      if weights != 0 {
+        var number = right.reserve(weights)
+        for k in start..<end {
+          requestWeight(command, block.step + k, block.column, to: right.slot(number))
+          number &+= 1
+        }
+        awaited &+= weights
+      }
+      noc.awaitReads(awaited)
+      left.push(activations)
+      right.push(weights)
+      step = end
+    }
+    ahead = 0
+    readAddends(command, block, right)
+  }
+}
+
+/// Bias and residual follow the weights in the right buffer; both are bfloat16.
+func readAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: CircularBuffer) {
+  let biases: UInt32 = command.bias != 0 ? 1 : 0
+  let residuals = command.residual != 0 ? block.rows : 0
+  guard biases + residuals != 0 else { return }
+  var number = right.reserve(biases + residuals)
+  let awaited = NoC.one.readsDone &+ biases &+ residuals
+  if biases != 0 {
+    request(base: command.bias, page: block.column, bytes: 2048, to: right.slot(number))
+    number &+= 1
+  }
+  for row in 0..<residuals {
+    request(
+      base: command.residual, page: (block.row + row) * command.columns + block.column,
+      bytes: 2048, to: right.slot(number))
+    number &+= 1
+  }
+  NoC.one.awaitReads(awaited)
+  right.push(biases + residuals)
+}
+
+/// Partial sums lie one plane under the other.
+func readPlanes(_ command: MatrixCommand) {
+  let noc = NoC.one
+  let left = CircularBuffer.left(DataFormat.float32)
+  let right = CircularBuffer.right(DataFormat.bfloat16)
+  command.forEachBlock { block in
+    var plane: UInt32 = 0
+    while plane < command.inner {
+      let count = min(batch, command.inner - plane)
+      let number = left.reserve(count), awaited = noc.readsDone &+ count
+      for i in 0..<count {
+        let row = (plane + i) * command.rows + block.row
+        request(
+          base: command.a, page: row * command.aStride + block.column, bytes: 4096,
+          to: left.slot(number &+ i))
+      }
+      noc.awaitReads(awaited)
+      left.push(count)
+      plane += count
+    }
+    readAddends(command, block, right)
+  }
+}
+
+func readPairs(_ command: MatrixCommand) {
+  let noc = NoC.one
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let leftBytes = DataFormat.tileBytes(command.aFormat)
+  let rightBytes = DataFormat.tileBytes(command.bFormat)
+  // Of a broadcast row there is one row of tiles, of a broadcast column one column.
+  let hasRows = command.broadcast & 2 == 0, hasColumns = command.broadcast & 1 == 0
+  command.forEachBlock { block in
+    let leftSlot = left.slot(left.reserve()), rightSlot = right.slot(right.reserve())
+    let awaited = noc.readsDone &+ 2
+    request(
+      base: command.a, page: block.row * command.aStride + block.column, bytes: leftBytes,
+      to: leftSlot)
+    request(
+      base: command.b,
+      page: (hasRows ? block.row : 0) * command.bStride + (hasColumns ? block.column : 0),
+      bytes: rightBytes, to: rightSlot)
+    noc.awaitReads(awaited)
+    left.push()
+    right.push()
+  }
+}
+
+func readCopies(_ command: MatrixCommand) {
+  let noc = NoC.one, buffer = CircularBuffer.output
+  let bytes = DataFormat.tileBytes(command.aFormat)
+  command.forEachBlock { block in
+    let slot = buffer.slot(buffer.reserve())
+    let awaited = noc.readsDone &+ 1
+    request(
+      base: command.a, page: block.row * command.aStride + block.column, bytes: bytes, to: slot)
+    noc.awaitReads(awaited)
+    buffer.push()
+  }
+}

@@ -1,0 +1,142 @@
+// BRISC: configures the tile, steps through the command list with the other tiles, and writes results
+// over NoC 0 (`Writer.swift`).
+
+@c(kmain) public func sequencer() {
+  configureBackend()
+  releaseCores()
+  var master = Memory[Control.tileIndex] == 0 ? Master() : nil
+  let participants = Memory[Control.tileCount]
+  var sequence: UInt32 = 1
+  while true {
+    master?.release(sequence)
+    Memory.wait(Control.release) { $0 == sequence }
+    write(sequence)
+    Memory[Control.doneWriter] = sequence
+    waitForCores(sequence)
+    arrive()
+    if master != nil { Memory.wait(Control.arrivals) { $0 == sequence &* participants } }
+    sequence &+= 1
+  }
+}
+
+/// The first tile's extra work: it alone knows the list, and hands out a command when all tiles have
+/// arrived from the one before.
+struct Master {
+  var run: UInt32
+  var list: UInt32 = 0
+  var index: UInt32 = 0
+  var count: UInt32 = 0
+
+  /// The host has put the number before the first run's into the doorbell.
+  init() { run = Memory[Control.doorbellRun] }
+
+  mutating func release(_ sequence: UInt32) {
+    if index == count {
+      if count != 0 { complete(run) }
+      repeat {
+        run &+= 1
+        Memory.wait(Control.doorbellRun) { $0 == run }
+        (list, count, index) = (Memory[Control.doorbell], Memory[Control.doorbell + 4], 0)
+        if count == 0 { complete(run) }
+      } while count == 0
+      announce(sequence)
+    }
+    send(sequence, to: Control.release)
+    index += 1
+    if index < count { announce(sequence &+ 1) }
+  }
+
+  /// Brings the next command from DRAM to all tiles, so that they can prepare for it.
+  func announce(_ sequence: UInt32) {
+    let awaited = NoC.zero.readsDone &+ 1
+    NoC.zero.read(
+      DRAMLocation(command: index, ofListAt: list), to: Buffer.fetchedCommand,
+      bytes: CommandLayout.byteCount)
+    NoC.zero.awaitReads(awaited)
+    NoC.zero.multicast(
+      Buffer.fetchedCommand, to: Buffer.command(sequence), bytes: CommandLayout.byteCount,
+      receivers: Memory[Control.receiverCount])
+    send(sequence, to: Control.announced)
+  }
+
+  func send(_ sequence: UInt32, to address: UInt32) {
+    Memory[Control.sequenceSource] = sequence
+    NoC.zero.multicast(
+      Control.sequenceSource, to: address, bytes: 4, receivers: Memory[Control.receiverCount])
+  }
+
+  /// Every tile has had its results acknowledged, so whoever sees this sees them.
+  func complete(_ run: UInt32) {
+    Memory[Control.completion] = run
+    guard Memory[Control.hostValid] != 0 else { return }
+    let hostAddress = Memory[Control.hostCompletion]
+    guard hostAddress != Control.nowhere else { return }
+    let awaited = NoC.zero.writesDone &+ 1
+    NoC.zero.writeHost(Control.completion, to: hostAddress, bytes: 4)
+    NoC.zero.awaitWrites(awaited)
+  }
+}
+
+/// No core of this tile may miss a release, so the tile arrives only when all five have finished.
+func waitForCores(_ sequence: UInt32) {
+  Memory.wait(Control.doneReader) { $0 == sequence }
+  Memory.wait(Control.doneUnpack) { $0 == sequence }
+  Memory.wait(Control.doneMath) { $0 == sequence }
+  Memory.wait(Control.donePack) { $0 == sequence }
+}
+
+func arrive() {
+  let awaited = NoC.zero.atomicsDone &+ 1
+  NoC.zero.increment(
+    Control.arrivals, at: Memory[Control.master], returning: Control.atomicReturn)
+  while NoC.zero.atomicsDone != awaited {}
+}
+
+/// What no command changes. Formats are set by the unpack and pack programs, command by command.
+func configureBackend() {
+  Configuration[0] = 0
+  Configuration[2] = 0
+  // Unpackers: tile of 4 faces of 256, no compression
+  Configuration[53] = 1 | 4 << 16
+  Configuration[93] = 1 | 4 << 16
+  Configuration[61] = 0xF | 0xF << 16
+  Configuration[101] = 0xF | 0xF << 16
+  Configuration[74] = 256 | 256 << 16
+  Configuration[72] = 64 | 64 << 16
+  Configuration[41] = 0
+  Configuration[44] = 0
+  Configuration[45] = 512
+  Configuration[47] = 512
+  Configuration[80] = 0
+  Configuration[81] = 0
+  // Packers
+  Configuration[14] = 1
+  Configuration[16] = 0
+  Configuration[17] = 0
+  Configuration[20] = 0xFFFF
+  Configuration[21] = 0
+  configurePacker(0, at: 56)
+  configurePacker(1, at: 84)
+  configurePacker(2, at: 96)
+  configurePacker(3, at: 124)
+}
+
+func configurePacker(_ number: UInt32, at word: UInt32) {
+  Configuration[24 + number] = 16 << 8
+  Configuration[word] = 0
+  Configuration[word + 3] = 0
+  Configuration[152 + number] = 16 * number
+}
+
+/// Gives the other four cores their first instruction's address and lets them go.
+func releaseCores() {
+  Configuration[158] = Image.unpack
+  Configuration[159] = Image.math
+  Configuration[160] = Image.pack
+  Configuration[161] = 7
+  Configuration[162] = Image.reader
+  Configuration[163] = 1
+  // A read back orders the stores before the release; the simulator cannot read 158 to 163.
+  Memory[0xFFB0_0000] = Configuration[2]
+  Memory[0xFFB1_21B0] = 0
+}

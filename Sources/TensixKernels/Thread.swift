@@ -1,0 +1,18 @@
+/// This core's own Tensix thread.
+enum Thread {
+  @inline(__always) static func push(_ instruction: UInt32) { Memory[0xFFE4_0000] = instruction }
+
+  /// Blocks until the thread's queue is empty. Silicon needs all three: a store behind the pushes, a
+  /// load, and a use of what was loaded (a load into nothing compiles to `lw zero`, which a core does
+  /// not wait for).
+  @inline(__always) static func drain() {
+    Memory[0xFFE8_0004] = 0
+    Memory[0xFFB0_0000] = Memory[0xFFE8_0004]
+  }
+
+  /// Loads a general-purpose register; it is there when the scalar unit (THCON) is idle.
+  @inline(__always) static func setRegister(_ register: UInt32, _ value: UInt32) {
+    push(Tensix.setdmareg(half: 2 * register, value))
+    push(Tensix.setdmareg(half: 2 * register + 1, value >> 16))
+  }
+}

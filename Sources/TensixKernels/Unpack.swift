@@ -1,0 +1,195 @@
+// TRISC0: L1 to the source registers, or to Dst.
+
+@c(kmain) public func unpack() {
+  Thread.push(Tensix.setc16(0, 0))  // configuration bank 0
+  Thread.push(Tensix.setc16(39, 0))  // no context offsets
+  Thread.push(Tensix.setadcxyZero(units: 3))
+  Thread.push(Tensix.setadczwZero(units: 3))
+  Thread.push(Tensix.setadcxx(units: 3, last: 1023))
+  Thread.drain()
+  Memory.wait(Control.mathReady) { $0 == 1 }
+
+  serve(done: Control.doneUnpack) { sequence in
+    switch operation(of: sequence) {
+    case Operation.linear: unpackLinear(MatrixCommand(sequence))
+    case Operation.reduce: unpackPlanes(MatrixCommand(sequence))
+    case Operation.binary: unpackPairs(MatrixCommand(sequence))
+    default: break
+    }
+  }
+}
+
+enum Unpacker {
+  static var sourceA: UInt32 { 0 }
+  static var sourceB: UInt32 { 1 }
+}
+
+/// Formats of both unpackers, of the source registers and of what the packers take from Dst. Nobody
+/// else of the tile is at work on this command before the first tile is unpacked.
+func configureSources(a: UInt32, b: UInt32, out: UInt32) {
+  // The packers round fp32 to bfloat16 where Dst is said to hold that.
+  let packed = out == DataFormat.bfloat16 ? DataFormat.bfloat16 : DataFormat.float32
+  Configuration[1] =
+    source(a) << 17 | source(b) << 21 | packed << 25 | 1 << 29 | 1 << 30  // fp32 Dst
+  configureSourceA(a)
+  Configuration[92] = b | 1 << 4 | 256 << 16
+  Configuration[100] = source(b) | 2 << 4
+  awaitConfiguration()
+}
+
+/// Unpacker 0 goes to SrcA.
+func configureSourceA(_ format: UInt32) {
+  Configuration[52] = format | 1 << 4 | 256 << 16
+  Configuration[60] = source(format) | 2 << 4
+  Configuration[61] = 0xF | 0xF << 16
+  Configuration[72] = 64 | 64 << 16
+  awaitConfiguration()
+  Thread.push(Tensix.setc16(3, 4))
+}
+
+/// Unpacker 0 goes to Dst, exact fp32.
+func configureDst() {
+  Configuration[52] = DataFormat.float32 | 1 << 4 | 256 << 16
+  Configuration[60] = DataFormat.float32 | 2 << 4
+  Configuration[61] = 0xFF | 0xFF << 16
+  awaitConfiguration()
+  Thread.push(Tensix.setc16(3, 0))
+}
+
+/// A read of what was written last is used: then all of it has been written.
+@inline(__always) func awaitConfiguration() {
+  Memory[0xFFB0_0000] = Configuration[60]
+  Thread.push(Tensix.stallwait(until: Idle.configuration, blocking: Block.unpack))
+}
+
+/// What a source register holds of a format.
+@inline(__always) func source(_ format: UInt32) -> UInt32 {
+  format == DataFormat.float32 ? DataFormat.tf32 : format
+}
+
+/// One tile to SrcA or SrcB. The address travels through the instruction queue, so nothing waits here.
+@inline(never) func unpackTile(_ unpacker: UInt32, from address: UInt32) {
+  setUnpackAddress(unpacker, address)
+  Thread.push(Tensix.unpacr(unpacker: unpacker))
+}
+
+@inline(__always) func setUnpackAddress(_ unpacker: UInt32, _ address: UInt32) {
+  let register = 4 + unpacker
+  Thread.setRegister(register, (address >> 4) - 1)
+  Thread.push(
+    Tensix.stallwait(until: Idle.thcon | 2 << unpacker, blocking: Block.configuration))
+  Thread.push(Tensix.wrcfg(unpacker == 0 ? 64 : 104, register: register))
+  Thread.push(Tensix.nop)
+}
+
+/// Returns when everything unpacked has left L1.
+@inline(__always) func finishUnpacking() {
+  Thread.push(Tensix.stallwait(until: Idle.unpackers, blocking: Block.thcon))
+  Thread.drain()
+}
+
+/// Steps between two waits for the unpackers: their slots are given back together.
+var stepsToDrain: UInt32 { 4 }
+
+/// Each weight goes to SrcA once, the activations of all rows of the block pass in SrcB.
+func unpackLinear(_ command: MatrixCommand) {
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  configureSources(a: command.bFormat, b: command.aFormat, out: command.outFormat)
+  command.forEachBlock { block in
+    let firstLeft = left.first
+    var firstRight = right.first, number = firstLeft
+    for step in 0..<block.steps {
+      right.wait(for: firstRight)
+      unpackTile(Unpacker.sourceA, from: right.slot(firstRight))
+      firstRight &+= 1
+      for _ in 0..<block.rows {
+        left.wait(for: number)
+        unpackTile(Unpacker.sourceB, from: left.slot(number))
+        number &+= 1
+      }
+      if step % stepsToDrain == stepsToDrain - 1 {
+        finishUnpacking()
+        right.pop(stepsToDrain)
+      }
+    }
+    finishUnpacking()
+    right.pop(firstRight &- right.first)
+    if block.endsUnit { left.pop(number &- firstLeft) }
+    unpackAddends(command, block, right)
+  }
+}
+
+/// ones x bias adds a row to every row; identity x residual adds a tile; both exactly.
+func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: CircularBuffer) {
+  guard command.bias != 0 || command.residual != 0 else { return }
+  let first = right.first
+  var number = first
+  if command.bias != 0 {
+    right.wait(for: number)
+    unpackTile(Unpacker.sourceA, from: right.slot(number))
+    number &+= 1
+    for _ in 0..<block.rows { unpackTile(Unpacker.sourceB, from: Buffer.ones) }
+  }
+  if command.residual != 0 {
+    for _ in 0..<block.rows {
+      right.wait(for: number)
+      unpackTile(Unpacker.sourceA, from: right.slot(number))
+      unpackTile(Unpacker.sourceB, from: Buffer.identity)
+      number &+= 1
+    }
+  }
+  finishUnpacking()
+  right.pop(number &- first)
+}
+
+func unpackPairs(_ command: MatrixCommand) {
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
+  command.forEachBlock { _ in
+    let leftNumber = left.first, rightNumber = right.first
+    left.wait(for: leftNumber)
+    right.wait(for: rightNumber)
+    unpackTile(Unpacker.sourceA, from: left.slot(leftNumber))
+    unpackTile(Unpacker.sourceB, from: right.slot(rightNumber))
+    finishUnpacking()
+    left.pop()
+    right.pop()
+  }
+}
+
+/// Partial sums go to Dst, where nobody else may be at work.
+func unpackPlanes(_ command: MatrixCommand) {
+  let left = CircularBuffer.left(DataFormat.float32)
+  let right = CircularBuffer.right(DataFormat.bfloat16)
+  configureSources(a: DataFormat.bfloat16, b: DataFormat.bfloat16, out: command.outFormat)
+  command.forEachBlock { block in
+    configureDst()
+    var done: UInt32 = 0
+    while done < command.inner {
+      let count = planesAtOnce(after: done, of: command.inner)
+      Thread.push(
+        Tensix.semwaitWhileZero(Semaphore.dstFree, blocking: Block.unpack | Block.sync))
+      Thread.push(Tensix.semget(Semaphore.dstFree))
+      let number = left.first
+      for i in 0..<count {
+        left.wait(for: number &+ i)
+        unpackToDst(done == 0 ? i : i + 1, from: left.slot(number &+ i))
+      }
+      finishUnpacking()
+      left.pop(count)
+      Thread.push(Tensix.sempost(Semaphore.unpackToMath))
+      done += count
+    }
+    configureSourceA(DataFormat.bfloat16)
+    unpackAddends(command, block, right)
+  }
+}
+
+/// One fp32 tile to tile `tile` of Dst.
+func unpackToDst(_ tile: UInt32, from address: UInt32) {
+  Thread.setRegister(6, 64 + 1024 * tile | 64 << 16)
+  setUnpackAddress(Unpacker.sourceA, address)
+  Thread.push(Tensix.wrcfg(72, register: 6))
+  Thread.push(Tensix.nop)
+  Thread.push(Tensix.unpacrToDst)
+}

@@ -1,0 +1,67 @@
+/// Carries out the writer's part of a command; returns when everything written is acknowledged.
+func write(_ sequence: UInt32) {
+  switch operation(of: sequence) {
+  case Operation.linear, Operation.reduce, Operation.binary, Operation.copy:
+    writeResults(MatrixCommand(sequence))
+  case Operation.download:
+    writeToHost(MatrixCommand(sequence))
+  case Operation.gather, Operation.reshape:
+    break
+  default:
+    break
+  }
+}
+
+/// Drains the output buffer to DRAM.
+func writeResults(_ command: MatrixCommand) {
+  let noc = NoC.zero, buffer = CircularBuffer.output
+  let bytes = DataFormat.tileBytes(command.outFormat)
+  var number = buffer.first
+  var ready: UInt32 = 0, awaited = noc.writesDone
+  command.forEachBlock { block in
+    let top = command.outRow + block.plane * command.rows + block.row
+    for row in 0..<block.rows {
+      if ready == 0 {
+        // What was sent before has left when it is acknowledged; then its slots are free.
+        noc.awaitWrites(awaited)
+        buffer.pop(number &- buffer.first)
+        ready = buffer.waitForAny()
+      }
+      let page = (top + row) * command.outStride + command.outColumn + block.column
+      noc.write(
+        buffer.slot(number), to: DRAMLocation(base: command.out, page: page, pageBytes: bytes),
+        bytes: bytes)
+      number &+= 1
+      ready -= 1
+      awaited &+= 1
+    }
+  }
+  noc.awaitWrites(awaited)
+  buffer.pop(number &- buffer.first)
+}
+
+/// Drains the output buffer into memory of the host, as long as that is the card's to write.
+func writeToHost(_ command: MatrixCommand) {
+  let noc = NoC.zero, buffer = CircularBuffer.output
+  let bytes = DataFormat.tileBytes(command.outFormat)
+  command.forEachBlock { block in
+    let number = buffer.first
+    buffer.wait(for: number)
+    let page = block.row * command.outStride + block.column
+    if hostIsValid() {
+      let awaited = noc.writesDone &+ 1
+      noc.writeHost(buffer.slot(number), to: command.out &+ page * bytes, bytes: bytes)
+      noc.awaitWrites(awaited)
+    }
+    buffer.pop()
+  }
+}
+
+/// Asks the master's word, which the host clears, or the kernel where the host is gone.
+func hostIsValid() -> Bool {
+  let noc = NoC.zero, awaited = noc.readsDone &+ 1
+  noc.read(
+    Control.hostValid, of: Memory[Control.master], to: Control.hostValidCopy, bytes: 16)
+  noc.awaitReads(awaited)
+  return Memory[Control.hostValidCopy] != 0
+}
