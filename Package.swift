@@ -24,8 +24,13 @@ let package = Package(
       name: "CImageCodecs", path: "Shims/CImageCodecs", pkgConfig: "libpng libturbojpeg",
       providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
 
+    // The inner loops of the cpu backend. Without optimisation they are fifty times slower, and
+    // debug builds would compute with that.
+    .target(
+      name: "CMicroKernels", path: "Shims/CMicroKernels", cSettings: [.unsafeFlags(["-O3"])]),
+
     .target(name: "Wormhole", dependencies: ["CTTDevice"]),
-    .target(name: "PI0Kit", dependencies: ["Wormhole"]),
+    .target(name: "PI0Kit", dependencies: ["Wormhole", "CMicroKernels"]),
     .executableTarget(
       name: "pi0",
       dependencies: [
@@ -34,7 +39,7 @@ let package = Package(
       ]),
 
     .testTarget(name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice"]),
-    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit"], exclude: []),
+    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"], exclude: []),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],
   swiftLanguageModes: [.v6]

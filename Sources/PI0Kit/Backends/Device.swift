@@ -7,8 +7,17 @@ public struct Device: Sendable {
   /// The plainest code that equals PyTorch: float32 values, loops to check against the formula.
   public static let reference = Device(name: "reference", backend: ReferenceBackend())
 
+  /// The processor at its limit, with as many threads as it has fast cores.
+  public static let cpu = Device(name: "cpu", backend: CPUBackend())
+
+  /// The same with a number of threads, at least one, the caller's included. Each such device has
+  /// threads and packed weights of its own: make it once.
+  public static func cpu(threads: Int) -> Device {
+    Device(name: "cpu", backend: CPUBackend(threads: threads))
+  }
+
   /// Every device that this machine can run a policy on.
-  public static var available: [Device] { [reference] }
+  public static var available: [Device] { [reference, cpu] }
 
   /// Where transformers run of a policy on this device: here, or on the CPU.
   var forTransformers: Device { backend.runsTransformers ? self : .reference }

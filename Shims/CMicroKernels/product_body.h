@@ -1,0 +1,68 @@
+#include "tile.h"
+
+static mk_tile MK(mk_tile_size)(void) {
+  return (mk_tile){.rows = TILE_ROWS, .columns = COLUMNS};
+}
+
+// Takes a tile of sums into the result: `columns` columns from `column` on.
+static void MK(take_tile)(
+  const mk_product *p, const float *sums, size_t row, size_t rows, size_t column,
+  size_t columns) {
+  for (size_t i = 0; i < rows; i++) {
+    float *to = p->result + (row + i) * p->result_stride + column;
+    const float *factor =
+      p->factor ? p->factor + (row + i) * p->factor_stride + column : NULL;
+    for (size_t j = 0; j < columns; j += VL) {
+      V v = MK(load)(sums + i * COLUMNS + j);
+      size_t count = columns - j;
+      if (count >= VL) {
+        if (p->accumulates) v += MK(load)(to + j);
+        if (p->finishes) {
+          if (p->bias) v += MK(load)(p->bias + column + j);
+          if (p->activation != MK_NONE) v = MK(activated)(v, p->activation);
+          if (factor) v *= MK(load)(factor + j);
+        }
+        MK(store)(to + j, v);
+      } else {
+        if (p->accumulates) v += MK(load_part)(to + j, count);
+        if (p->finishes) {
+          if (p->bias) v += MK(load_part)(p->bias + column + j, count);
+          if (p->activation != MK_NONE) v = MK(activated)(v, p->activation);
+          if (factor) v *= MK(load_part)(factor + j, count);
+        }
+        MK(store_part)(to + j, v, count);
+      }
+    }
+  }
+}
+
+static void MK(mk_multiply_panels)(const mk_product *p) {
+  float sums[TILE_ROWS * COLUMNS];
+  for (size_t row = 0; row < p->rows; row += p->tile_rows) {
+    size_t rows = p->rows - row < p->tile_rows ? p->rows - row : p->tile_rows;
+    const float *left = p->left + row * p->left_depth + p->first * rows;
+    const char *right = p->right;
+    for (size_t column = 0; column < p->columns; column += COLUMNS, right += p->right_stride) {
+      size_t columns = p->columns - column < COLUMNS ? p->columns - column : COLUMNS;
+      MK(multiply_tile)(rows, left, right, p->right_type, p->depth, sums);
+      MK(take_tile)(p, sums, row, rows, column, columns);
+    }
+  }
+}
+
+// Enough independent sums to cover the latency of a multiply-add; the operands are never zero,
+// subnormal or growing.
+static double MK(mk_multiply_add_peak)(size_t count) {
+  V sums[12];
+  for (int i = 0; i < 12; i++) sums[i] = (float)(i + 1);
+  V a = 0.999f, b = 0.001f;
+  for (size_t n = 0; n < count; n++) {
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 12; i++) sums[i] = sums[i] * a + b;
+    __asm__ volatile("" : : : "memory");
+  }
+  float total = 0;
+  for (int i = 0; i < 12; i++) total += MK(sum)(sums[i]);
+  __asm__ volatile("" : : "r"(&total) : "memory");
+  return 2.0 * 12 * VL * (double)count;
+}
