@@ -29,7 +29,12 @@ let package = Package(
     .target(
       name: "CMicroKernels", path: "Shims/CMicroKernels", cSettings: [.unsafeFlags(["-O3"])]),
 
-    .target(name: "Wormhole", dependencies: ["CTTDevice"]),
+    // Encodings and layouts that the host and the card's programs share.
+    .target(name: "TensixISA"),
+    // The card's programs, built by Scripts/build-device-kernels from Sources/TensixKernels.
+    .target(name: "CTensixImages", path: "Shims/CTensixImages"),
+
+    .target(name: "Wormhole", dependencies: ["CTTDevice", "TensixISA", "CTensixImages"]),
     .target(name: "PI0Kit", dependencies: ["Wormhole", "CMicroKernels"]),
     .executableTarget(
       name: "pi0",
@@ -38,7 +43,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
-    .testTarget(name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice"]),
+    .testTarget(
+      name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice", "TensixISA"]),
     .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"], exclude: []),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],

@@ -16,7 +16,7 @@ struct DevicesCommand: ParsableCommand {
     if json { return print(try encodeJSON(cards)) }
     if cards.isEmpty { print("This machine has no Tenstorrent card.") }
     for card in cards { print(card) }
-    let devices = Device.available.map(\.name).joined(separator: ", ")
+    let devices = Device.names.joined(separator: ", ")
     print("Policies can run on: \(devices)")
   }
 }

@@ -42,7 +42,7 @@ struct DeviceOption: ParsableArguments {
   @Option(
     name: .customLong("device"),
     help: ArgumentHelp(
-      "Where to run: \(Device.available.map(\.name).joined(separator: ", ")).", valueName: "name"))
+      "Where to run: \(Device.names.joined(separator: ", ")).", valueName: "name"))
   var name = Device.reference.name
 
   func device() throws -> Device { try Device(named: name) }

@@ -44,13 +44,20 @@ struct RunCommand: ParsableCommand {
     let schedule = try steps.map { try policy.schedule(steps: $0) }
     let loaded = clock.now
     var progress = ProgressLine()
+    var partSeconds: [PolicyProgress.Part: Double] = [:]
+    var last = loaded
     let actions = try policy.sampleActions(inputs, seed: seed, schedule: schedule) {
       progress.show($0)
+      let now = clock.now
+      partSeconds[$0.part, default: 0] += (now - last).seconds
+      last = now
     }
     progress.finish()
     let chunk = try ActionChunk(
       actions, policy, seed: seed, steps: schedule?.times.count,
-      loadSeconds: (loaded - start).seconds, inferenceSeconds: (clock.now - loaded).seconds)
+      loadSeconds: (loaded - start).seconds, inferenceSeconds: (clock.now - loaded).seconds,
+      partSeconds: Dictionary(
+        uniqueKeysWithValues: partSeconds.map { ($0.key.rawValue, $0.value) }))
 
     if let plot {
       try writeFile(
@@ -77,11 +84,12 @@ private struct ActionChunk: Encodable {
   let dimension: Int
   let loadSeconds: Double
   let inferenceSeconds: Double
+  let partSeconds: [String: Double]
   let actions: [[Float]]
 
   init(
     _ actions: Tensor, _ policy: Policy, seed: UInt64, steps: Int?, loadSeconds: Double,
-    inferenceSeconds: Double
+    inferenceSeconds: Double, partSeconds: [String: Double]
   ) throws {
     let configuration = policy.configuration
     variant = configuration.variant.rawValue
@@ -92,6 +100,7 @@ private struct ActionChunk: Encodable {
     dimension = configuration.actionDimension
     self.loadSeconds = loadSeconds
     self.inferenceSeconds = inferenceSeconds
+    self.partSeconds = partSeconds
     let flat = try actions.floats()
     let width = dimension
     self.actions = stride(from: 0, to: flat.count, by: width).map { Array(flat[$0..<$0 + width]) }
@@ -111,8 +120,12 @@ private struct ActionChunk: Encodable {
       }
       text += "\n\(table.text)"
     }
+    let parts = [PolicyProgress.Part.vision, .language, .denoising].compactMap { part in
+      partSeconds[part.rawValue].map { String(format: "\(part.rawValue) %.2f s", $0) }
+    }
     return text
-      + String(format: "\nLoaded in %.2f s, computed in %.2f s.", loadSeconds, inferenceSeconds)
+      + String(format: "\nLoaded in %.2f s, computed in %.2f s", loadSeconds, inferenceSeconds)
+      + " (\(parts.joined(separator: ", ")))."
   }
 }
 

@@ -48,6 +48,8 @@ protocol Backend: Sendable {
 
   /// Whether attention, norms and all else of a transformer are computed here.
   var runsTransformers: Bool { get }
+  /// The type to which values are rounded between operations.
+  var precision: ElementType { get }
 
   // Whole functions
   /// Carries out `body` on `inputs` as one unit. A device may record the operations once, for
@@ -58,6 +60,8 @@ protocol Backend: Sendable {
 }
 
 extension Backend {
+  var precision: ElementType { .float32 }
+
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
   ) throws(PI0Error) -> [Tensor] {

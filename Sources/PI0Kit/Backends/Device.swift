@@ -16,26 +16,29 @@ public struct Device: Sendable {
     Device(name: "cpu", backend: CPUBackend(threads: threads))
   }
 
-  /// Every device that this machine can run a policy on.
-  public static var available: [Device] { [reference, cpu] }
-
   /// Where transformers run of a policy on this device: here, or on the CPU.
-  var forTransformers: Device { backend.runsTransformers ? self : .reference }
+  var forTransformers: Device { backend.runsTransformers ? self : .cpu }
 
-  private init(name: String, backend: any Backend) {
+  init(name: String, backend: any Backend) {
     self.name = name
     self.backend = backend
   }
 
+  /// The names that ``init(named:)`` knows.
+  public static let names = ["reference", "cpu"]
+
   /// The device of that name.
   ///
-  /// - Throws: ``PI0Error/device(_:)`` that lists the names there are.
+  /// - Throws: ``PI0Error/device(_:)`` where the device cannot be had, or that lists the names
+  ///   there are.
   public init(named name: String) throws(PI0Error) {
-    guard let device = Self.available.first(where: { $0.name == name }) else {
-      let names = Self.available.map(\.name).joined(separator: ", ")
-      throw .device("no device is called \"\(name)\"; choose one of: \(names)")
+    switch name {
+    case "reference": self = .reference
+    case "cpu": self = .cpu
+    default:
+      throw .device(
+        "no device is called \"\(name)\"; choose one of: \(Self.names.joined(separator: ", "))")
     }
-    self = device
   }
 }
 

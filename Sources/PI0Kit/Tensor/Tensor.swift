@@ -92,7 +92,7 @@ public struct Tensor: Sendable {
   /// The same tensor with its elements in host memory.
   func onHost() throws(PI0Error) -> Tensor {
     guard case .device(let storage) = elements else { return self }
-    return try storage.download(shape: shape, elementType: elementType)
+    return try storage.download(shape: shape, elementType: elementType, device: device)
   }
 
   /// The same elements for operations on another device, which fetches them when it needs them.

@@ -34,6 +34,8 @@ final class TensorStorage: @unchecked Sendable {
 
 /// The elements of a tensor in the memory of a device, which only that device's backend reads.
 protocol DeviceStorage: AnyObject, Sendable {
-  /// The elements as a tensor in host memory, of the given shape and type.
-  func download(shape: [Int], elementType: ElementType) throws(PI0Error) -> Tensor
+  /// The elements as a tensor of `device` in host memory, of the given shape and type.
+  func download(
+    shape: [Int], elementType: ElementType, device: Device
+  ) throws(PI0Error) -> Tensor
 }

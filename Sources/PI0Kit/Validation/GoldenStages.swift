@@ -94,14 +94,15 @@ final class GoldenStages {
       actual: fits ? numbers(actual, rows: rows, axis: axis) : [],
       expected: numbers(expected, rows: fits ? rows : nil, axis: axis),
       actualShape: actual.shape,
-      tolerance: Self.tolerance(key, actual),
+      tolerance: tolerance(key, actual),
       note: Self.isBFloat16Run(key) ? "PyTorch's bfloat16 run; this one is float32" : "")
   }
 
-  private static func tolerance(_ key: String, _ actual: Tensor) -> Tolerance? {
-    if isBFloat16Run(key) { return nil }
+  private func tolerance(_ key: String, _ actual: Tensor) -> Tolerance? {
+    if Self.isBFloat16Run(key) { return nil }
     if !actual.elementType.isFloat || key.hasSuffix(".bias4d") { return .exact }
-    return key.hasPrefix("sin.") ? .rounding : .float32
+    if key.hasPrefix("sin.") { return .rounding }
+    return device.backend.precision == .float32 ? .float32 : .bfloat16
   }
 
   private static func isBFloat16Run(_ key: String) -> Bool { key.hasSuffix("_bf16model") }
