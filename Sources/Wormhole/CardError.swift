@@ -48,6 +48,8 @@ public struct CardError: Error, Hashable, Sendable, Codable, CustomStringConvert
     case ENOENT:
       "the driver has the card but the file is missing: in a container pass --device \(card), "
         + "elsewhere reload the driver"
+    case EAGAIN:
+      "another program has the card to itself: end it first, or use another card"
     case ENODEV, ENXIO, EIO:
       "the card was reset or is gone: end the programs that use it, reset it with tt-smi -r, and "
         + "look at dmesg"

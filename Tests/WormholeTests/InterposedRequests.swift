@@ -31,12 +31,27 @@ func record(
   return (result, recording.withLock { $0.sent })
 }
 
+/// A driver made up in this process: answers a request on its descriptor as the kernel would, with 0
+/// or an errno.
+typealias RequestHandler = @Sendable (_ number: UInt, _ argument: UnsafeMutableRawPointer) -> Int32
+
+private let handlers = Mutex<[Int32: RequestHandler]>([:])
+
+/// Hands requests on `descriptor`, which no process has, to `handler`; nil ends that.
+func answerRequests(on descriptor: Int32, with handler: RequestHandler?) {
+  handlers.withLock { $0[descriptor] = handler }
+}
+
 /// Takes the place of the C library's `ioctl` in this test process, because the executable's
 /// symbols come first. Requests on other descriptors go on to the real one.
 @_cdecl("ioctl")
 func interposedRequest(
   _ descriptor: Int32, _ number: UInt, _ argument: UnsafeMutableRawPointer?
 ) -> Int32 {
+  if let argument, let handler = handlers.withLock({ $0[descriptor] }) {
+    errno = handler(number, argument)
+    return errno == 0 ? 0 : -1
+  }
   guard descriptor == recordedDescriptor, let argument else {
     typealias Request = @convention(c) (Int32, UInt, UnsafeMutableRawPointer?) -> Int32
     let next = UnsafeMutableRawPointer(bitPattern: -1)  // RTLD_NEXT, a macro that Swift cannot see

@@ -22,6 +22,9 @@ public enum CardDiscovery {
 
     /// The driver's own.
     var module = "/sys/module/tenstorrent"
+
+    /// One directory a card, `N`, whose file `pids` lists the processes that have it open.
+    var holders = "/proc/driver/tenstorrent"
   }
 
   static func cards(
@@ -60,6 +63,7 @@ public enum CardDiscovery {
           pciAddress: pci.address,
           numaNode: node,
           nearestCores: topology?.cores(nearest: pci.address, node: node) ?? [],
+          telemetry: CardTelemetry(attributes: attributes),
           problem: problem))
     }
     return cards

@@ -22,19 +22,23 @@ public struct CardInformation: Hashable, Sendable, Codable, CustomStringConverti
   /// threads on. All that this process may use where the place of the card is unknown.
   public var nearestCores: [Int]
 
+  /// Firmware, clock, temperature and power, as far as the driver tells them.
+  public var telemetry: CardTelemetry
+
   /// Why the card cannot be used; nil where it can.
   public var problem: CardError?
 
   /// Whether the card can be used.
   public var isUsable: Bool { problem == nil }
 
-  /// `card 0: n150, driver 2.6.0, PCI 0000:01:00.0, NUMA node 0, cores 0-7`, and after it what
-  /// stands against the card's use or, in a usable one, what would be better.
+  /// `card 0: n150, driver 2.6.0, PCI 0000:01:00.0, NUMA node 0, cores 0-7`, the telemetry that there
+  /// is, and after it what stands against the card's use or, in a usable one, what would be better.
   public var description: String {
     var line = "card \(index): \(board), driver \(driver?.description ?? "unknown"), "
     line += "PCI \(pciAddress?.description ?? "unknown"), "
     line += "NUMA node \(numaNode.map { "\($0)" } ?? "unknown"), "
     line += "cores \(Self.ranges(of: nearestCores))"
+    if telemetry != CardTelemetry() { line += ", \(telemetry)" }
     if let problem {
       line += "; cannot be used: \(problem)"
     } else if let driver, !driver.isRecommended {

@@ -22,6 +22,11 @@ struct DriverCalls: Sendable {
     tt_get_driver_info($0, &$1)
   }
 
+  /// QUERY_MAPPINGS: the parts of the card that ``map`` reaches.
+  var mappings: @Sendable (_ descriptor: Int32, _ mappings: inout [tt_mapping]) -> Int32 = {
+    tt_query_mappings($0, &$1, UInt32($1.count))
+  }
+
   /// LOCK_CONTROL: one of the card's 64 locks.
   var lock:
     @Sendable (_ descriptor: Int32, _ operation: Int, _ index: UInt8, _ value: inout UInt8) -> Int32 =

@@ -172,6 +172,18 @@ final class DriverConnection {
 
   // MARK: Mappings
 
+  /// The offset for ``map(offset:size:)`` of BAR 0, uncached, and its size.
+  func bar0() throws(CardError) -> (offset: UInt64, size: UInt64) {
+    var mappings = [tt_mapping](repeating: tt_mapping(), count: Int(TT_MAPPING_CAPACITY))
+    try perform("QUERY_MAPPINGS") { calls.mappings(descriptor, &mappings) }
+    guard let bar0 = mappings.first(where: { $0.id == 1 }) else {
+      throw CardError(
+        card: path, call: "QUERY_MAPPINGS", seen: "no BAR 0",
+        remedy: "look at dmesg and at lspci -v for the card's memory regions")
+    }
+    return (bar0.base, bar0.size)
+  }
+
   /// A part of the card. Map each once: the first mapping decides on the kind of memory.
   func map(offset: UInt64, size: UInt64) throws(CardError) -> UnsafeMutableRawPointer {
     var start: UnsafeMutableRawPointer?

@@ -28,9 +28,15 @@ struct ManagementProcessor {
   }
   private static let interrupt: UInt32 = 1 << 16
 
+  /// What the firmware says of its start: `0xC0DE` in the upper half once it runs.
+  func bootCode() throws(CardError) -> UInt32 {
+    try registers.readRegister(at: Register.bootCode)
+  }
+
   /// Sends a message and waits for its answer.
   func ask(_ message: Message, argument: UInt32 = 0) throws(CardError) -> UInt32 {
-    let boot = try read(Register.bootCode)
+    let boot = try bootCode()
+    if boot == .max { throw .lost(registers.name, call: "read of the ARC") }
     guard boot >> 16 == 0xC0DE else { throw error("boot code 0x\(hexadecimal(boot, digits: 8))") }
     try registers.writeRegister(argument, at: Register.argument)
     try registers.writeRegister(0xAA00 | message.rawValue, at: Register.message)
@@ -46,6 +52,7 @@ struct ManagementProcessor {
       return answer & 0xFFFF == message.rawValue || answer == .max
     }
     guard answer >> 16 == 0 else {
+      if try bootCode() == .max { throw .lost(registers.name, call: "read of the ARC") }
       throw error(
         "message 0x\(hexadecimal(message.rawValue, digits: 2)) answers "
           + "0x\(hexadecimal(answer, digits: 8))")

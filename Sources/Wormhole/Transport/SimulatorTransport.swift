@@ -83,6 +83,12 @@ package final class SimulatorTransport: Transport, CardRegisters {
 
   package func advance() { library.clock(200) }
 
+  package func telemetry() -> CardTelemetry {
+    var telemetry = CardTelemetry()
+    telemetry.aiClock = layout.aiClock
+    return telemetry
+  }
+
   /// Bytes that tiles wrote behind the PCIe tile where no memory was pinned, since the process
   /// began. On a real machine each is somebody else's memory overwritten.
   package static var strayBytes: Int { simulatedHost.withLock { $0.strayBytes } }
@@ -183,14 +189,16 @@ package final class SimulatorTransport: Transport, CardRegisters {
   }
 
   package func multicast(_ bytes: UnsafeRawBufferPointer, at address: UInt64) throws(CardError) {
-    guard let tile = layout.tiles.first else { return }
-    let kind = try check("multicast", tile, at: address, count: bytes.count)
+    guard isOpen else { throw .closed(name, call: "multicast") }
+    let kind = try TileMemory.checkMulticast(
+      at: address, count: bytes.count, layout: layout, card: name)
     write(bytes, kind, at: address, .allTiles)
   }
 
   package func ring(
     _ words: [UInt32], at tile: TileCoordinate, address: UInt64
   ) throws(CardError) {
+    try TileMemory.checkRing(at: address, card: name)
     try write(words, to: tile, at: address)
   }
 

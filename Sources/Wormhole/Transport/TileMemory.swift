@@ -62,4 +62,26 @@ enum TileMemory {
     }
     return kind
   }
+
+  /// What a multicast reaches on every tile: words of L1 or of registers.
+  static func checkMulticast(
+    at address: UInt64, count: Int, layout: CardLayout, card: String
+  ) throws(CardError) -> Kind {
+    guard let tile = layout.tiles.first, address % 4 == 0, count % 4 == 0 else {
+      throw CardError(
+        card: card, call: "multicast",
+        seen: "\(count) bytes at 0x\(String(address, radix: 16))",
+        remedy: "send whole words to addresses that are multiples of 4")
+    }
+    return try check(
+      tile, at: address, count: count, call: "multicast", layout: layout, card: card)
+  }
+
+  /// A doorbell is made of whole words.
+  static func checkRing(at address: UInt64, card: String) throws(CardError) {
+    if address % 4 == 0 { return }
+    throw CardError(
+      card: card, call: "ring", seen: "a word at 0x\(String(address, radix: 16))",
+      remedy: "put the doorbell at a multiple of 4")
+  }
 }

@@ -68,6 +68,9 @@ package protocol Transport: AnyObject {
   /// Writes `words` in rising order, after everything written before: the last word lands last.
   func ring(_ words: [UInt32], at tile: TileCoordinate, address: UInt64) throws(CardError)
 
+  /// The card's state now, as far as it can be read.
+  func telemetry() -> CardTelemetry
+
   /// Lets time pass between two looks at the card.
   func advance()
 

@@ -16,28 +16,13 @@ final class SimulatorTransportTests: XCTestCase {
     XCTAssertEqual(simulator.layout.tiles.last, TileCoordinate(x: 9, y: 11))
   }
 
-  /// L1 of several tiles and DRAM, at any alignment and across the edge of a window.
   func testMemory() throws {
     let simulator = try openSimulator()
     defer { simulator.close() }
-    let places: [(TileCoordinate, UInt64)] = [
-      (TileCoordinate(x: 1, y: 1), 0x1000), (TileCoordinate(x: 9, y: 11), 0x16_DF00),
-      (TileCoordinate(x: 0, y: 0), 0xFF_FFC0), (TileCoordinate(x: 5, y: 5), 0x7FFF_FF00),
-    ]
-    for (tile, base) in places {
-      for (offset, count) in [(0, 256), (1, 3), (3, 66), (2, 1), (7, 0)] {
-        try simulator.write([UInt8](repeating: 0xEE, count: 256), to: tile, at: base)
-        let sent = (0..<count).map { UInt8(truncatingIfNeeded: $0 + 1) }
-        try simulator.write(sent, to: tile, at: base + UInt64(offset))
-        var seen = [UInt8](repeating: 0, count: 256)
-        try seen.withUnsafeMutableBytes { try simulator.read(into: $0, from: tile, at: base) }
-        var expected = [UInt8](repeating: 0xEE, count: 256)
-        expected.replaceSubrange(offset..<offset + count, with: sent)
-        XCTAssertEqual(seen, expected, "\(count) bytes at \(base) + \(offset) of \(tile)")
-      }
-    }
-    XCTAssertGreaterThan(simulator.counters.bytesWritten, 4 * 5 * 256)
-    XCTAssertEqual(simulator.counters.reads, 4 * 5)
+    try exerciseMemory(of: simulator)
+    XCTAssertEqual(simulator.counters.reads, 6 * 8 * 2)
+    XCTAssertGreaterThan(simulator.counters.bytesWritten, 6 * 8 * 256)
+    XCTAssertGreaterThan(simulator.counters.windowMoves, 6)
   }
 
   func testMulticastAndRing() throws {
@@ -76,30 +61,7 @@ final class SimulatorTransportTests: XCTestCase {
   func testRefusals() throws {
     let simulator = try openSimulator()
     defer { simulator.close() }
-    let tensix = TileCoordinate(x: 1, y: 1)
-    let dram = TileCoordinate(x: 0, y: 0)
-    let refused: [(TileCoordinate, UInt64, Int)] = [
-      (tensix, 0x16_DFFD, 4),  // over the end of L1
-      (tensix, 0xFFB1_21B0, 2), (tensix, 0xFFB1_21B2, 4),  // no whole word of a register
-      (tensix, 0xFFB0_0000, 4),  // private memory of the cores
-      (tensix, .max, 4), (tensix, 1 << 36, 4),
-      (dram, 0x8000_0000, 4), (dram, 0x7FFF_FFFF, 2),
-      (TileCoordinate(x: 0, y: 3), 0, 4),  // the PCIe tile
-      (TileCoordinate(x: 1, y: 0), 0, 4), (TileCoordinate(x: 1, y: 6), 0, 4),  // Ethernet
-      (TileCoordinate(x: 10, y: 1), 0, 4), (TileCoordinate(x: -1, y: 1), 0, 4),
-      (TileCoordinate(x: 65, y: 1), 0, 4),
-    ]
-    for (tile, address, count) in refused {
-      let bytes = [UInt8](repeating: 0, count: count)
-      XCTAssertThrowsError(
-        try simulator.write(bytes, to: tile, at: address), "\(count) at \(address) of \(tile)"
-      ) { error in
-        XCTAssertEqual((error as? CardError)?.call, "write")
-        XCTAssertEqual((error as? CardError)?.card, simulator.name)
-      }
-    }
-    XCTAssertThrowsError(try simulator.multicast([1] as [UInt32], at: 0x16_E000))
-    XCTAssertThrowsError(try simulator.ring([1], at: tensix, address: 0x1_0000_0000))
+    exerciseRefusals(of: simulator)
   }
 
   func testHostMemoryLimits() throws {
@@ -131,14 +93,7 @@ final class SimulatorTransportTests: XCTestCase {
     let tile = try XCTUnwrap(simulator.layout.tiles.first)
     try simulator.write32(5, to: tile, at: 0)
     simulator.close()
-    simulator.close()
-    XCTAssertThrowsError(try simulator.write32(1, to: tile, at: 0))
-    XCTAssertThrowsError(try simulator.read32(from: tile, at: 0))
-    XCTAssertThrowsError(try simulator.multicast([1] as [UInt32], at: 0))
-    XCTAssertThrowsError(try simulator.ring([1], at: tile, address: 0)) { error in
-      XCTAssertEqual((error as? CardError)?.seen, "the card was closed")
-    }
-    simulator.advance()
+    exerciseClosed(simulator)
 
     // As on a card, what was in L1 is still there.
     let again = try openSimulator()
