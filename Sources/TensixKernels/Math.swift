@@ -1,5 +1,4 @@
-// TRISC1: matrix and vector unit.
-
+/// TRISC1: matrix and vector unit.
 @c(kmain) public func math() {
   Thread.push(Tensix.setc16(0, 0))
   Thread.push(Tensix.setc16(1, 0))
@@ -54,9 +53,15 @@ func multiplyMatrices(_ command: MatrixCommand) {
   command.forEachBlock { block in
     let first = 4 * half
     begin(half: half)
-    for step in 0..<block.steps {
+    var queued: UInt32 = 0
+    for _ in 0..<block.steps {
+      // The queue holds 511 instructions; a product is 65 of them at most.
+      if queued + block.rows > 7 {
+        Thread.drain()
+        queued = 0
+      }
       accumulate(block.rows, from: first)
-      if step % 8 == 7 { Thread.drain() }
+      queued += block.rows
     }
     addAddends(command, block, from: first)
     activate(command.activation, tiles: block.rows, from: first)
@@ -79,6 +84,7 @@ func addAddends(_ command: MatrixCommand, _ block: OutputBlock, from first: UInt
   Thread.drain()
   if command.bias != 0 { accumulate(block.rows, from: first) }
   if command.residual != 0 {
+    Thread.drain()
     for row in 0..<block.rows { accumulate(1, from: first + row) }
   }
 }

@@ -23,9 +23,10 @@ enum Configuration {
 
 // MARK: - What the compiler may call
 
-/// Large values that start as zero become a call of `memset`, copies of large values `memcpy`.
-/// Volatile access keeps these loops from being recognised as themselves. The linker drops them
-/// where nothing calls them.
+// Volatile access keeps these loops from being recognised as themselves. The linker drops them where
+// nothing calls them.
+
+/// Large values that start as zero become a call of this.
 @c(memset) public func fill(_ destination: UInt32, _ value: Int32, _ count: UInt32) -> UInt32 {
   for i in 0..<count {
     VolatileMappedRegister<UInt8>(unsafeBitPattern: UInt(destination &+ i))
@@ -34,6 +35,7 @@ enum Configuration {
   return destination
 }
 
+/// Copies of large values become a call of this.
 @c(memcpy) public func copy(_ destination: UInt32, _ source: UInt32, _ count: UInt32) -> UInt32 {
   for i in 0..<count {
     VolatileMappedRegister<UInt8>(unsafeBitPattern: UInt(destination &+ i))

@@ -1,5 +1,4 @@
-// TRISC2: Dst to L1.
-
+/// TRISC2: Dst to L1.
 @c(kmain) public func pack() {
   Memory.wait(Control.mathReady) { $0 == 1 }
   Thread.push(Tensix.setc16(0, 0))

@@ -1,5 +1,4 @@
-// NCRISC: brings tiles from DRAM over NoC 1, weights even before their command is released.
-
+/// NCRISC: brings tiles from DRAM over NoC 1, weights even before their command is released.
 @c(kmain) public func reader() {
   var sequence: UInt32 = 1
   while true {

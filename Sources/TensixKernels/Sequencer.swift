@@ -1,6 +1,5 @@
-// BRISC: configures the tile, steps through the command list with the other tiles, and writes results
-// over NoC 0 (`Writer.swift`).
-
+/// BRISC: configures the tile, steps through the command list with the other tiles, and writes results
+/// over NoC 0 (`Writer.swift`).
 @c(kmain) public func sequencer() {
   configureBackend()
   releaseCores()
@@ -27,8 +26,8 @@ struct Master {
   var index: UInt32 = 0
   var count: UInt32 = 0
 
-  /// The host has put the number before the first run's into the doorbell.
-  init() { run = Memory[Control.doorbellRun] }
+  /// The host has put the number before the first run's there; it may have rung already.
+  init() { run = Memory[Control.completion] }
 
   mutating func release(_ sequence: UInt32) {
     if index == count {

@@ -1,5 +1,4 @@
-// TRISC0: L1 to the source registers, or to Dst.
-
+/// TRISC0: L1 to the source registers, or to Dst.
 @c(kmain) public func unpack() {
   Thread.push(Tensix.setc16(0, 0))  // configuration bank 0
   Thread.push(Tensix.setc16(39, 0))  // no context offsets

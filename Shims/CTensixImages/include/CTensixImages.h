@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "3243b4b5c4bb73a8e872499e4bce06be20dfa291d7019771c168f869c7ccf463";
+    "5e4117f4da9f44c87d0836c3c32e87b3feea980150fda51cd67fc5d0708717f0";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

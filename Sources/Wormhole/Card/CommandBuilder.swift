@@ -1,0 +1,346 @@
+internal import TensixISA
+
+/// Records operations on matrices as commands; ``Card/load(_:)`` uploads them.
+///
+/// Shapes and formats are checked as operations are recorded. An operation may be several commands,
+/// with scratch memory between them.
+package struct CommandBuilder {
+  package private(set) var commands: [Command] = []
+  private(set) var scratch: [Matrix] = []
+  private let card: Card
+
+  package init(for card: Card) { self.card = card }
+
+  /// Fidelity phases with which bfloat16 and bfp8 products lose nothing.
+  private static let phases = 3
+
+  var tiles: Int { card.tiles.count }
+
+  // MARK: Products
+
+  /// out = activation(a weight + bias + residual), summed in fp32.
+  ///
+  /// - Parameters:
+  ///   - a: [rows, inner] in bfloat16.
+  ///   - weight: [inner, columns] in bfloat16 or bfp8.
+  ///   - bias: [1, columns] in bfloat16.
+  ///   - residual: [rows, columns] in bfloat16.
+  ///   - out: [rows, columns], or wider with `outColumn`; bfloat16 or float32.
+  ///   - outColumn: where the result begins in `out`, a multiple of 32.
+  ///   - weightIsConstant: no command of any list writes `weight`, so it may be read early.
+  package mutating func linear(
+    _ a: Matrix, _ weight: Matrix, bias: Matrix? = nil, residual: Matrix? = nil,
+    activation: Activation = .none, into out: Matrix, outColumn: Int = 0,
+    weightIsConstant: Bool = true
+  ) throws(CardError) {
+    let call = "linear"
+    try require(a.columns == weight.rows, call, a, weight)
+    try require(a.format == .bfloat16, call, a)
+    try require(weight.format != .float32, call, weight)
+    try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
+    try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
+    let shape = WorkSplit.Shape(
+      rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
+      aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: Self.phases)
+    let split = WorkSplit.best(for: shape, tiles: tiles)
+
+    var command = MatrixCommand()
+    command.operation = Operation.linear
+    command.aFormat = a.format.code
+    command.bFormat = weight.format.code
+    command.phases = UInt32(Self.phases)
+    command.bIsConstant = weightIsConstant
+    (command.rows, command.columns) = (UInt32(shape.rows), UInt32(shape.columns))
+    (command.inner, command.chunk) = (UInt32(shape.inner), UInt32(split.chunk))
+    command.blockRows = UInt32(split.blockRows)
+    command.blockColumns = UInt32(split.blockColumns)
+    (command.a, command.aStride) = (a.base, UInt32(a.tileColumns))
+    (command.b, command.bStride) = (weight.base, UInt32(weight.tileColumns))
+
+    if split.planes == 1 {
+      command.bias = bias?.base ?? 0
+      command.residual = residual?.base ?? 0
+      command.activation = activation.code
+      setOutput(of: &command, to: out, column: outColumn)
+      append(command, cost: linearCost(shape, split, command, out: out))
+    } else {
+      let planes = try card.reserve(
+        rows: split.planes * shape.rows * 32, columns: shape.columns * 32, format: .float32)
+      scratch.append(planes)
+      setOutput(of: &command, to: planes, column: 0)
+      append(command, cost: linearCost(shape, split, command, out: planes))
+      reduce(
+        planes, count: split.planes, rows: shape.rows, columns: shape.columns, bias: bias,
+        residual: residual, activation: activation, scale: 1, into: out, outColumn: outColumn)
+    }
+  }
+
+  /// Adds `count` planes that lie one under the other.
+  private mutating func reduce(
+    _ planes: Matrix, count: Int, rows: Int, columns: Int, bias: Matrix?, residual: Matrix?,
+    activation: Activation, scale: Float, into out: Matrix, outColumn: Int
+  ) {
+    var command = MatrixCommand()
+    command.operation = Operation.reduce
+    command.aFormat = planes.format.code
+    command.phases = UInt32(Self.phases)
+    command.activation = activation.code
+    (command.rows, command.columns) = (UInt32(rows), UInt32(columns))
+    (command.inner, command.chunk) = (UInt32(count), UInt32(count))
+    (command.blockRows, command.blockColumns) = (1, 1)
+    (command.a, command.aStride) = (planes.base, UInt32(planes.tileColumns))
+    command.bias = bias?.base ?? 0
+    command.residual = residual?.base ?? 0
+    command.scale = scale.bitPattern
+    setOutput(of: &command, to: out, column: outColumn)
+    var cost = elementCost(command, read: count * 4096, out: out)
+    let share = share(of: rows * columns)
+    cost.vectorInstructionsOfBusiestTile += share * 32 * (3 * (count - 1) + 2)
+    append(command, cost: cost)
+  }
+
+  // MARK: Element by element
+
+  /// How two matrices are combined.
+  package enum Combination: Hashable, Sendable { case add, multiply }
+
+  /// out = activation(a + b) or activation(a * b).
+  ///
+  /// - Parameters:
+  ///   - a: [rows, columns] in bfloat16 or float32, of which 11 bits of significand are used.
+  ///   - b: [rows, columns], [1, columns], [rows, 1] or [1, 1]; the same.
+  ///   - out: [rows, columns] in bfloat16 or float32.
+  package mutating func binary(
+    _ combination: Combination, _ a: Matrix, _ b: Matrix, activation: Activation = .none,
+    into out: Matrix
+  ) throws(CardError) {
+    let call = "\(combination)"
+    try require(a.format != .bfp8, call, a)
+    try require(b.format != .bfp8, call, b)
+    try require(b.rows == a.rows || b.rows == 1, call, a, b)
+    try require(b.columns == a.columns || b.columns == 1, call, a, b)
+    try checkOutput(call, out, rows: a.rows, columns: a.columns, at: 0)
+    var command = MatrixCommand()
+    command.operation = Operation.binary
+    command.aFormat = a.format.code
+    command.bFormat = b.format.code
+    command.phases = 4
+    command.activation = activation.code
+    command.multiplies = combination == .multiply
+    command.broadcast =
+      (b.rows == a.rows ? 0 : BroadcastCode.row)
+      | (b.columns == a.columns ? 0 : BroadcastCode.column)
+    setElements(of: &command, a)
+    (command.b, command.bStride) = (b.base, UInt32(b.tileColumns))
+    setOutput(of: &command, to: out, column: 0)
+    var cost = elementCost(command, read: a.format.tileBytes + b.format.tileBytes, out: out)
+    cost.productsOfBusiestTile +=
+      8 * (combination == .multiply ? 4 : 1) * share(of: a.pageCount)
+    append(command, cost: cost)
+  }
+
+  /// out = activation(scale * a), and conversion between formats.
+  ///
+  /// - Parameters:
+  ///   - a: bfloat16, or float32, which is exact until it is rounded for `out`.
+  ///   - scale: float32 input alone.
+  package mutating func unary(
+    _ a: Matrix, activation: Activation = .none, scale: Float = 1, into out: Matrix
+  ) throws(CardError) {
+    let call = "unary"
+    try require(a.format != .bfp8 && (scale == 1 || a.format == .float32), call, a)
+    try checkOutput(call, out, rows: a.rows, columns: a.columns, at: 0)
+    if a.format == .float32 {
+      reduce(
+        a, count: 1, rows: a.tileRows, columns: a.tileColumns, bias: nil, residual: nil,
+        activation: activation, scale: scale, into: out, outColumn: 0)
+      return
+    }
+    // A product of nothing, to which `a` is added.
+    var command = MatrixCommand()
+    command.operation = Operation.linear
+    command.aFormat = a.format.code
+    command.bFormat = a.format.code
+    command.phases = UInt32(Self.phases)
+    command.activation = activation.code
+    setElements(of: &command, a)
+    command.a = 0
+    command.residual = a.base
+    setOutput(of: &command, to: out, column: 0)
+    append(command, cost: elementCost(command, read: a.format.tileBytes, out: out))
+  }
+
+  // MARK: Movement
+
+  /// Copies whole tiles: `out` from `outRow`, `outColumn` on becomes `a`.
+  package mutating func copy(
+    _ a: Matrix, into out: Matrix, outRow: Int = 0, outColumn: Int = 0
+  ) throws(CardError) {
+    let call = "copy"
+    try require(a.format == out.format, call, a, out)
+    guard outRow >= 0, outRow % 32 == 0, outRow <= out.rows,
+      outRow / 32 + a.tileRows <= out.tileRows
+    else { throw error(call, "row \(outRow) of \(text(out)) for \(text(a))") }
+    try checkOutput(call, out, rows: min(a.rows, out.rows), columns: a.columns, at: outColumn)
+    var command = MatrixCommand()
+    command.operation = Operation.copy
+    command.aFormat = a.format.code
+    setElements(of: &command, a)
+    setOutput(of: &command, to: out, column: outColumn)
+    command.outRow = UInt32(outRow / 32)
+    append(command, cost: elementCost(command, read: a.format.tileBytes, out: out))
+  }
+
+  /// Writes a matrix into host memory, where ``Card/values(of:)`` finds it after the run.
+  package mutating func download(_ a: Matrix, to buffer: HostBuffer) throws(CardError) {
+    let call = "download"
+    try require(
+      a.format == buffer.matrix.format && a.rows == buffer.matrix.rows
+        && a.columns == buffer.matrix.columns, call, a, buffer.matrix)
+    var command = MatrixCommand()
+    command.operation = Operation.download
+    command.aFormat = a.format.code
+    command.outFormat = a.format.code
+    setElements(of: &command, a)
+    let address = card.transport.hostMemory.address
+    command.out = UInt32(truncatingIfNeeded: address) &+ UInt32(buffer.offset)
+    command.outStride = UInt32(a.tileColumns)
+    var cost = elementCost(command, read: a.format.tileBytes, out: a)
+    cost.dramBytesWritten = 0
+    cost.hostBytes = a.byteCount
+    append(command, cost: cost)
+  }
+
+  /// A command that does nothing but go round.
+  package mutating func nothing() { append(MatrixCommand(), cost: CommandCost()) }
+
+  /// Adds a command that somebody else has made up.
+  mutating func append(_ command: Command) { commands.append(command) }
+
+  // MARK: Parts
+
+  private mutating func append(_ command: MatrixCommand, cost: CommandCost) {
+    append(Command(command, cost: cost))
+  }
+
+  /// One output tile is a unit.
+  private func setElements(of command: inout MatrixCommand, _ a: Matrix) {
+    (command.rows, command.columns) = (UInt32(a.tileRows), UInt32(a.tileColumns))
+    (command.blockRows, command.blockColumns) = (1, 1)
+    (command.a, command.aStride) = (a.base, UInt32(a.tileColumns))
+  }
+
+  private func setOutput(of command: inout MatrixCommand, to out: Matrix, column: Int) {
+    command.outFormat = out.format.code
+    (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
+    command.outColumn = UInt32(column / 32)
+  }
+
+  // MARK: Costs
+
+  /// How many of `units` the busiest tile has.
+  private func share(of units: Int) -> Int { (units + tiles - 1) / tiles }
+
+  private func linearCost(
+    _ shape: WorkSplit.Shape, _ split: WorkSplit, _ command: MatrixCommand, out: Matrix
+  ) -> CommandCost {
+    let outputs = shape.rows * shape.columns
+    let rowBlocks = (shape.rows + split.blockRows - 1) / split.blockRows
+    let groups = (shape.columns + split.blockColumns - 1) / split.blockColumns
+    let addends =
+      (command.bias != 0 ? rowBlocks * shape.columns : 0)
+      + (command.residual != 0 ? outputs : 0)
+    let tileProducts =
+      outputs * shape.inner + (command.bias != 0 ? outputs : 0)
+      + (command.residual != 0 ? outputs : 0)
+    var cost = CommandCost()
+    cost.dramBytesRead =
+      groups * shape.rows * shape.inner * shape.aBytes
+      + rowBlocks * shape.inner * shape.columns * shape.bBytes + addends * 2048
+    cost.dramBytesWritten = outputs * split.planes * out.format.tileBytes
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.products = tileProducts * 16 * shape.phases
+    cost.matrixTiles = min(split.units, tiles)
+    // The first tile's units are as large as any.
+    let units = share(of: split.units), steps = min(split.chunk, shape.inner)
+    let rows = min(split.blockRows, shape.rows), columns = min(split.blockColumns, shape.columns)
+    let extra = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
+    cost.productsOfBusiestTile = units * rows * columns * (steps + extra) * 16 * shape.phases
+    cost.nocBytesOfBusiestTile =
+      units
+      * (steps * (rows * shape.aBytes + columns * shape.bBytes)
+        + (command.bias != 0 ? columns * 2048 : 0)
+        + (command.residual != 0 ? rows * columns * 2048 : 0))
+    cost.vectorInstructionsOfBusiestTile = units * rows * columns * vectorInstructions(command)
+    return cost
+  }
+
+  private func elementCost(
+    _ command: MatrixCommand, read bytes: Int, out: Matrix
+  ) -> CommandCost {
+    let outputs = Int(command.rows) * Int(command.columns)
+    let addends = (command.bias != 0 ? 2048 : 0) + (command.residual != 0 ? 2048 : 0)
+    var cost = CommandCost()
+    cost.dramBytesRead = outputs * (bytes + addends)
+    cost.dramBytesWritten = outputs * out.format.tileBytes
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile = share(of: outputs) * (bytes + addends)
+    cost.vectorInstructionsOfBusiestTile = share(of: outputs) * vectorInstructions(command)
+    return cost
+  }
+
+  /// Vector instructions of the activation of one tile.
+  private func vectorInstructions(_ command: MatrixCommand) -> Int {
+    switch command.activation {
+    case ActivationCode.silu: 32 * 49
+    case ActivationCode.gelu: 32 * 55
+    default: 0
+    }
+  }
+
+  // MARK: Checks
+
+  private func checkAddends(
+    _ call: String, _ bias: Matrix?, _ residual: Matrix?, rows: Int, columns: Int
+  ) throws(CardError) {
+    if let bias {
+      try require(
+        bias.rows == 1 && bias.columns == columns && bias.format == .bfloat16, call, bias)
+    }
+    if let residual {
+      try require(
+        residual.rows == rows && residual.columns == columns && residual.format == .bfloat16, call,
+        residual)
+    }
+  }
+
+  private func checkOutput(
+    _ call: String, _ out: Matrix, rows: Int, columns: Int, at column: Int
+  ) throws(CardError) {
+    try require(out.format != .bfp8 || call == "copy", call, out)
+    let fits =
+      column == 0
+      ? columns == out.columns || (columns < out.columns && columns % 32 == 0)
+      : column > 0 && column % 32 == 0 && column <= out.columns
+        && columns <= out.columns - column && (columns % 32 == 0 || column + columns == out.columns)
+    guard fits, call == "copy" || rows == out.rows else {
+      throw error(call, "\(text(out)) at column \(column) for a result of \(rows) x \(columns)")
+    }
+  }
+
+  private func require(
+    _ condition: Bool, _ call: String, _ matrices: Matrix...
+  ) throws(CardError) {
+    guard condition else { throw error(call, matrices.map(text).joined(separator: " and ")) }
+  }
+
+  private func text(_ matrix: Matrix) -> String {
+    "\(matrix.rows) x \(matrix.columns) \(matrix.format)"
+  }
+
+  private func error(_ call: String, _ seen: String) -> CardError {
+    CardError(
+      card: card.transport.name, call: call, seen: seen,
+      remedy: "use matrices whose shapes and formats the operation takes")
+  }
+}

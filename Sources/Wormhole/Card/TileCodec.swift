@@ -1,0 +1,86 @@
+internal import TensixISA
+
+/// Values to the bytes of tiles and back.
+enum TileCodec {
+  /// Round to nearest, ties to even; not-a-number stays so.
+  @inline(__always) static func bfloat16(_ value: Float) -> UInt16 {
+    let bits = value.bitPattern
+    if value.isNaN { return UInt16(truncatingIfNeeded: bits >> 16) | 0x40 }
+    return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
+  }
+
+  @inline(__always) static func float(_ bits: UInt16) -> Float {
+    Float(bitPattern: UInt32(bits) << 16)
+  }
+
+  /// Writes one tile; `value` answers for each place in it.
+  static func encode(
+    _ format: TileFormat, into bytes: UnsafeMutableRawBufferPointer,
+    value: (_ row: Int, _ column: Int) -> Float
+  ) {
+    for face in 0..<4 {
+      for row in 0..<16 {
+        let start = face * 256 + row * 16
+        let r = (face >> 1) * 16 + row, c = (face & 1) * 16
+        switch format {
+        case .bfloat16:
+          for i in 0..<16 {
+            bytes.storeBytes(
+              of: bfloat16(value(r, c + i)), toByteOffset: 2 * (start + i), as: UInt16.self)
+          }
+        case .float32:
+          for i in 0..<16 {
+            bytes.storeBytes(
+              of: value(r, c + i).bitPattern, toByteOffset: 4 * (start + i), as: UInt32.self)
+          }
+        case .bfp8:
+          encodeShared(into: bytes, line: face * 16 + row) { value(r, c + $0) }
+        }
+      }
+    }
+  }
+
+  /// Sixteen values under their largest exponent, rounded to nearest.
+  private static func encodeShared(
+    into bytes: UnsafeMutableRawBufferPointer, line: Int, value: (Int) -> Float
+  ) {
+    var exponent: UInt32 = 0
+    for i in 0..<16 { exponent = max(exponent, value(i).bitPattern >> 23 & 0xFF) }
+    // Magnitude m stands for m * 2^(exponent - 127 - 6). Where rounding would give 128 it stays 127,
+    // which costs that value less than the next exponent would cost the other fifteen.
+    bytes[line] = UInt8(exponent)
+    for i in 0..<16 {
+      let value = value(i)
+      let magnitude = min(127, magnitude(value, exponent))
+      let sign: UInt8 = value.sign == .minus && magnitude != 0 ? 0x80 : 0
+      bytes[64 + line * 16 + i] = UInt8(magnitude) | sign
+    }
+  }
+
+  /// The value in units of the shared exponent's last place, half up.
+  @inline(__always) private static func magnitude(_ value: Float, _ exponent: UInt32) -> UInt32 {
+    let bits = value.bitPattern, own = bits >> 23 & 0xFF
+    if own == 0 { return 0 }
+    let shift = 17 + exponent - own
+    if shift > 25 { return 0 }
+    return ((bits & 0x7F_FFFF | 0x80_0000) &+ 1 << (shift - 1)) >> shift
+  }
+
+  /// The value at a place of a tile.
+  @inline(__always) static func decode(
+    _ format: TileFormat, _ bytes: UnsafeRawBufferPointer, row: Int, column: Int
+  ) -> Float {
+    let index = tileOffset(row: row, column: column)
+    switch format {
+    case .bfloat16:
+      return float(bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
+    case .float32:
+      return Float(
+        bitPattern: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
+    case .bfp8:
+      let magnitude = Float(bytes[64 + index] & 0x7F)
+      let unit = Float(sign: .plus, exponent: Int(bytes[index >> 4]) - 133, significand: 1)
+      return bytes[64 + index] & 0x80 != 0 ? -magnitude * unit : magnitude * unit
+    }
+  }
+}

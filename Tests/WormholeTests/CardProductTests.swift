@@ -1,0 +1,63 @@
+import XCTest
+
+@testable import Wormhole
+
+/// Products on the card against float64 sums.
+final class CardProductTests: DeviceTestCase {
+  func check(
+    rows: Int, inner: Int, columns: Int, bias: Bool = true, residual: Bool = false,
+    activation: Activation = .none, weight format: TileFormat = .bfloat16,
+    out outFormat: TileFormat = .bfloat16, rms: Double = 0.003, seed: UInt64 = 3
+  ) throws {
+    let card = try card()
+    var values = Values(seed: seed)
+    let x = values.array(rows * inner)
+    let w = values.array(inner * columns, scale: 2 / Float(inner).squareRoot())
+    let b = values.array(columns), r = values.array(rows * columns)
+    let a = try card.matrix(x, rows: rows, columns: inner)
+    let weight = try card.matrix(w, rows: inner, columns: columns, format)
+    let biasMatrix = bias ? try card.matrix(b, rows: 1, columns: columns) : nil
+    let residualMatrix = residual ? try card.matrix(r, rows: rows, columns: columns) : nil
+    let out = try card.allocate(rows: rows, columns: columns, format: outFormat)
+    try card.run { builder in
+      try builder.linear(
+        a, weight, bias: biasMatrix, residual: residualMatrix, activation: activation, into: out)
+    }
+    let used = format == .bfp8 ? try card.download(weight) : w
+    var want = product(x, used, rows: rows, inner: inner, columns: columns)
+    for i in want.indices {
+      if bias { want[i] += b[i % columns] }
+      if residual { want[i] += r[i] }
+      switch activation {
+      case .none: break
+      case .silu: want[i] = silu(want[i])
+      case .gelu: want[i] = gelu(want[i])
+      }
+    }
+    assertClose(
+      try card.download(out), want, rms: rms, "[\(rows), \(inner)] x [\(inner), \(columns)]")
+    for matrix in [a, weight, out] { card.free(matrix) }
+    for matrix in [biasMatrix, residualMatrix] { if let matrix { card.free(matrix) } }
+  }
+
+  func testOneTile() throws { try check(rows: 32, inner: 32, columns: 32, bias: false) }
+  func testBias() throws { try check(rows: 51, inner: 32, columns: 1024) }
+  func testSiLU() throws { try check(rows: 51, inner: 64, columns: 96, activation: .silu) }
+  func testGelu() throws { try check(rows: 51, inner: 64, columns: 96, activation: .gelu) }
+  func testResidual() throws {
+    try check(rows: 100, inner: 96, columns: 64, residual: true, activation: .gelu)
+  }
+  func testPlanes() throws { try check(rows: 51, inner: 1024, columns: 1024, activation: .silu) }
+  func testPlanesWithResidual() throws {
+    try check(rows: 70, inner: 512, columns: 40, residual: true)
+  }
+  func testManyPlanes() throws { try check(rows: 1, inner: 1024, columns: 32) }
+  func testFloat32Out() throws {
+    try check(rows: 51, inner: 64, columns: 96, out: .float32, rms: 0.0005)
+  }
+  func testBfp8Weights() throws {
+    try check(rows: 51, inner: 256, columns: 96, weight: .bfp8)
+  }
+  func testManyRows() throws { try check(rows: 300, inner: 160, columns: 288) }
+  func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }
+}
