@@ -21,9 +21,9 @@ package enum Operation {
   /// `copy` into host memory: `out` is the low half of an address behind the PCIe tile, and pages lie
   /// there one after the other (``MatrixCommand``).
   package static var download: UInt32 { 5 }
-  /// Rows or columns picked from a matrix.
+  /// Blocks of rows of one matrix in a part of another (``GatherCommand``).
   package static var gather: UInt32 { 6 }
-  /// Row-major elements in rows of another width.
+  /// Row-major elements in rows of another width (``ReshapeCommand``).
   package static var reshape: UInt32 { 7 }
 }
 

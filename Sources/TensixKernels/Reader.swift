@@ -11,7 +11,8 @@
     case Operation.reduce: readPlanes(MatrixCommand(sequence))
     case Operation.binary: readPairs(MatrixCommand(sequence))
     case Operation.copy, Operation.download: readCopies(MatrixCommand(sequence))
-    case Operation.gather, Operation.reshape: break
+    case Operation.gather: readGather(GatherCommand(sequence))
+    case Operation.reshape: readReshape(ReshapeCommand(sequence))
     default: break
     }
     Memory[Control.doneReader] = sequence

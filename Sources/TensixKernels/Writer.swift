@@ -5,8 +5,12 @@ func write(_ sequence: UInt32) {
     writeResults(MatrixCommand(sequence))
   case Operation.download:
     writeToHost(MatrixCommand(sequence))
-  case Operation.gather, Operation.reshape:
-    break
+  case Operation.gather:
+    let command = GatherCommand(sequence)
+    writeMoved(out: command.out, format: command.format)
+  case Operation.reshape:
+    let command = ReshapeCommand(sequence)
+    writeMoved(out: command.out, format: command.format)
   default:
     break
   }

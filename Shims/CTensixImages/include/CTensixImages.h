@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "5e4117f4da9f44c87d0836c3c32e87b3feea980150fda51cd67fc5d0708717f0";
+    "034fd80341ef109c9c37c47e6b4dd5a5f043fad6689ce6d2894c829a0f84278b";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

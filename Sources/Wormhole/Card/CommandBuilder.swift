@@ -334,11 +334,11 @@ package struct CommandBuilder {
     guard condition else { throw error(call, matrices.map(text).joined(separator: " and ")) }
   }
 
-  private func text(_ matrix: Matrix) -> String {
+  func text(_ matrix: Matrix) -> String {
     "\(matrix.rows) x \(matrix.columns) \(matrix.format)"
   }
 
-  private func error(_ call: String, _ seen: String) -> CardError {
+  func error(_ call: String, _ seen: String) -> CardError {
     CardError(
       card: card.transport.name, call: call, seen: seen,
       remedy: "use matrices whose shapes and formats the operation takes")
