@@ -8,12 +8,15 @@
 
 #pragma clang assume_nonnull begin
 
-/// Maps `size` bytes of a card at an offset that the driver gave. Map each window once, and as
+/// Maps `size` bytes of a card at an offset that the driver gave. Child processes do not inherit it:
+/// theirs would keep the card open when this one dies. Map each window once, and as
 /// either uncached or combined: the first mapping sets the kind of memory.
 static inline int tt_map(int fd, uint64_t offset, uint64_t size, void *_Nullable *_Nonnull start) {
   void *address = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
   *start = address == MAP_FAILED ? 0 : address;
-  return address == MAP_FAILED ? -errno : 0;
+  if (address == MAP_FAILED) return -errno;
+  madvise(address, size, MADV_DONTFORK);
+  return 0;
 }
 
 /// The whole of a mapping or of host memory, never a part.
@@ -21,7 +24,8 @@ static inline int tt_unmap(void *start, uint64_t size) {
   return munmap(start, size) < 0 ? -errno : 0;
 }
 
-/// Zeroed host memory, present, preferably of one NUMA node (-1: any). `page_log2` is 12 for plain
+/// Zeroed host memory, present, not inherited by child processes (whose copies could take the pages
+/// that the card writes), preferably of one NUMA node (-1: any). `page_log2` is 12 for plain
 /// pages, 21 or 30 for huge ones, of which `size` is a multiple. -ENOMEM where there are too few
 /// huge pages, -EPERM where a container forbids choosing a node. Needs Linux 5.14.
 static inline int tt_map_host_memory(
@@ -45,6 +49,7 @@ static inline int tt_map_host_memory(
   // Not MAP_POPULATE, which would come before the binding and hides that pages are missing.
   enum { populate_write = 23 };
   if (result == 0 && madvise(address, size, populate_write) < 0) result = -errno;
+  if (result == 0 && madvise(address, size, MADV_DONTFORK) < 0) result = -errno;
   if (result == 0)
     *start = address;
   else

@@ -9,8 +9,9 @@ import Glibc
 /// hold the first tile, should this process die; and only then pin memory. Closing holds all tiles
 /// before it gives the memory back.
 ///
-/// The kernel writes one word to one tile. A tile other than the first that is writing to the host
-/// at that moment finishes its transfer; what runs on the tiles has to see to that.
+/// The kernel writes one word to one tile, before it takes the memory away. A tile that is writing to
+/// the host at that moment finishes its transfer, so programs should write little at a time, and
+/// ask a word that ``setExitWrite(_:to:at:)`` clears before each.
 package final class KernelDriverTransport: Transport {
   package let name: String
   package let layout: CardLayout
@@ -83,11 +84,9 @@ package final class KernelDriverTransport: Transport {
     }
     try windows.holdTiles(layout)
 
-    do throws(CardError) {
-      try connection.setCleanup(TileMemory.allHeld, to: first, at: TileMemory.softReset)
-    } catch {
-      // Drivers 2.0 and 2.1 cannot.
-      guard let code = error.code, [ENOTTY, EINVAL, EOPNOTSUPP].contains(code) else { throw error }
+    let isStopped = try Self.setCleanup(
+      connection, TileMemory.allHeld, to: first, at: TileMemory.softReset)
+    if !isStopped {
       notes.append("driver \(version?.description ?? "2.0"): the card runs on if this process dies")
     }
 
@@ -129,6 +128,19 @@ package final class KernelDriverTransport: Transport {
   private static func wake(_ connection: DriverConnection) -> Bool {
     let flags = TT_POWER_MAX_AI_CLOCK | TT_POWER_MRISC_PHY | TT_POWER_TENSIX
     return (try? connection.setPower(count: 4, flags: UInt16(flags))) != nil
+  }
+
+  /// Whether the driver took it; 2.0 and 2.1 do not know the request.
+  private static func setCleanup(
+    _ connection: DriverConnection, _ value: UInt32, to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError) -> Bool {
+    do throws(CardError) {
+      try connection.setCleanup(value, to: tile, at: address)
+      return true
+    } catch {
+      guard let code = error.code, [ENOTTY, EINVAL, EOPNOTSUPP].contains(code) else { throw error }
+      return false
+    }
   }
 
   /// Names the processes that hold the windows.
@@ -202,12 +214,22 @@ package final class KernelDriverTransport: Transport {
     _ words: [UInt32], at tile: TileCoordinate, address: UInt64
   ) throws(CardError) {
     try use("ring") { () throws(CardError) in
-      try TileMemory.checkRing(at: address, card: name)
+      try TileMemory.checkWord(at: address, call: "ring", card: name)
       _ = try check("ring", tile, at: address, count: words.count * 4)
       try windows.ring(words, at: tile, address: address)
     }
     carried.writes += 1
     carried.bytesWritten += words.count * 4
+  }
+
+  package func setExitWrite(
+    _ value: UInt32, to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError) {
+    try use("exit write") { () throws(CardError) in
+      try TileMemory.checkWord(at: address, call: "exit write", card: name)
+      _ = try check("exit write", tile, at: address, count: 4)
+      _ = try Self.setCleanup(connection, value, to: tile, at: address)
+    }
   }
 
   package func advance() { connection.calls.yield() }

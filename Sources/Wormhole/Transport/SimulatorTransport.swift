@@ -18,6 +18,9 @@ package final class SimulatorTransport: Transport, CardRegisters {
   private let memory: UnsafeMutableRawPointer
   private var target: UInt64 = 0
   private var isOpen = true
+  private var exitWrite = (
+    value: TileMemory.allHeld, tile: TileCoordinate(x: 1, y: 1), address: TileMemory.softReset
+  )
 
   /// Where the first memory that a process pins is seen by the tiles.
   private static let hostAddress: UInt64 = 0x8_0000_0000
@@ -75,10 +78,30 @@ package final class SimulatorTransport: Transport, CardRegisters {
   package func close() {
     guard isOpen else { return }
     try? multicast([TileMemory.allHeld], at: TileMemory.softReset)
+    detach()
+  }
+
+  private func detach() {
     isOpen = false
     hostMemory.invalidate()
     simulatedHost.withLock { $0.detach() }
     tt_unmap(memory, UInt64(Self.hostBytes))
+  }
+
+  /// What becomes of a card whose process dies: the kernel does the one write, then takes the memory
+  /// away. The tiles run on as ``advance()`` lets time pass.
+  package func abandon() {
+    guard isOpen else { return }
+    try? write32(exitWrite.value, to: exitWrite.tile, at: exitWrite.address)
+    detach()
+  }
+
+  package func setExitWrite(
+    _ value: UInt32, to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError) {
+    try TileMemory.checkWord(at: address, call: "exit write", card: name)
+    _ = try check("exit write", tile, at: address, count: 4)
+    exitWrite = (value, tile, address)
   }
 
   package func advance() { library.clock(200) }
@@ -198,7 +221,7 @@ package final class SimulatorTransport: Transport, CardRegisters {
   package func ring(
     _ words: [UInt32], at tile: TileCoordinate, address: UInt64
   ) throws(CardError) {
-    try TileMemory.checkRing(at: address, card: name)
+    try TileMemory.checkWord(at: address, call: "ring", card: name)
     try write(words, to: tile, at: address)
   }
 

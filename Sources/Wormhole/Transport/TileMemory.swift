@@ -77,11 +77,11 @@ enum TileMemory {
       tile, at: address, count: count, call: "multicast", layout: layout, card: card)
   }
 
-  /// A doorbell is made of whole words.
-  static func checkRing(at address: UInt64, card: String) throws(CardError) {
+  /// Doorbells and the like are whole words.
+  static func checkWord(at address: UInt64, call: String, card: String) throws(CardError) {
     if address % 4 == 0 { return }
     throw CardError(
-      card: card, call: "ring", seen: "a word at 0x\(String(address, radix: 16))",
-      remedy: "put the doorbell at a multiple of 4")
+      card: card, call: call, seen: "a word at 0x\(String(address, radix: 16))",
+      remedy: "put it at a multiple of 4")
   }
 }

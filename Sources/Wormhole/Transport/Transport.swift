@@ -68,6 +68,15 @@ package protocol Transport: AnyObject {
   /// Writes `words` in rising order, after everything written before: the last word lands last.
   func ring(_ words: [UInt32], at tile: TileCoordinate, address: UInt64) throws(CardError)
 
+  /// The one word that is written should this process die, in place of the one set before. After
+  /// opening it is the one that holds the first tile in reset.
+  ///
+  /// Programs that ask a word before each write to the host are stopped better by clearing that.
+  /// Drivers before 2.2 write nothing.
+  func setExitWrite(
+    _ value: UInt32, to tile: TileCoordinate, at address: UInt64
+  ) throws(CardError)
+
   /// The card's state now, as far as it can be read.
   func telemetry() -> CardTelemetry
 

@@ -196,6 +196,23 @@ final class KernelDriverTransportTests: XCTestCase {
     XCTAssertEqual(card.windows.values.filter { $0.size == 16 << 20 }.count, 12)
   }
 
+  func testExitWrite() throws {
+    let card = try FakeCard()
+    var transport = try open(card)
+    try transport.setExitWrite(0, to: TileCoordinate(x: 4, y: 7), at: 0x1_8130)
+    XCTAssertEqual(
+      card.cleanup,
+      bytes(
+        .u32(32), .u32(0), .u8(1), .u8(4), .u8(7), .u8(0), .u32(0), .u64(0x1_8130), .u64(0)))
+    finish(card, transport)
+    XCTAssertEqual(
+      card.requests.last { $0.number == 0xFA0E }?.bytes, bytes(.u32(32), .zeros(28)))
+    card.unknown = [0xFA0E]
+    transport = try open(card)
+    XCTAssertNoThrow(try transport.setExitWrite(0, to: TileCoordinate(x: 4, y: 7), at: 0x1_8130))
+    finish(card, transport)
+  }
+
   func testHarvestedRows() throws {
     for (bits, rows, count) in [
       (0, [], 80), (1 << 0, [11], 72), (1 << 5 | 1 << 9, [3, 5], 64),

@@ -62,6 +62,8 @@ func exerciseRefusals(of transport: some Transport) {
   XCTAssertThrowsError(try transport.multicast([1, 2, 3] as [UInt8], at: 0x2000))
   XCTAssertThrowsError(try transport.multicast([1] as [UInt32], at: 0x2002))
   XCTAssertThrowsError(try transport.ring([1], at: tensix, address: 0x2002))
+  XCTAssertThrowsError(try transport.setExitWrite(1, to: tensix, at: 0x2002))
+  XCTAssertThrowsError(try transport.setExitWrite(1, to: tensix, at: 0x16_E000))
   XCTAssertThrowsError(try transport.ring([1], at: tensix, address: 0x1_0000_0000))
 }
 
@@ -75,6 +77,7 @@ func exerciseClosed(_ transport: some Transport) {
     { _ = try transport.read32(from: tile, at: 0) },
     { try transport.multicast([1] as [UInt32], at: 0) },
     { try transport.ring([1], at: tile, address: 0) },
+    { try transport.setExitWrite(1, to: tile, at: 0) },
     { _ = try transport.hostMemory.load32(at: 0) },
     { try transport.hostMemory.store32(0, at: 0) },
   ]

@@ -58,6 +58,40 @@ final class SimulatorTransportTests: XCTestCase {
       until: { SimulatorTransport.strayBytes == before + 4 })
   }
 
+  /// The process of a card dies while a tile writes to the host without end.
+  func testAbandonedTile() throws {
+    let tile = TileCoordinate(x: 1, y: 1)
+    for isStopped in [false, true] {
+      let simulator = try openSimulator()
+      let host = simulator.hostMemory
+      try simulator.write([UInt32](repeating: 0xBAD, count: 4), to: tile, at: 0x4000)
+      // Another word than the one that would stop it.
+      if !isStopped { try simulator.setExitWrite(1, to: tile, at: 0x5000) }
+      let code = hostWrite(from: 0x4000, to: host.address + 64, count: 4, forever: true)
+      try simulator.write(code, to: tile, at: 0)
+      try simulator.write32(0x47000, to: tile, at: TileMemory.softReset)
+      for _ in 0..<50 where try host.load32(at: 64) == 0 { simulator.advance() }
+      XCTAssertEqual(try host.load32(at: 64), 0xBAD)
+
+      let before = SimulatorTransport.strayBytes
+      simulator.abandon()
+      for _ in 0..<10 { simulator.advance() }
+      if isStopped {
+        XCTAssertEqual(SimulatorTransport.strayBytes, before)
+      } else {
+        XCTAssertGreaterThan(SimulatorTransport.strayBytes, before, "somebody's memory")
+      }
+      exerciseClosed(simulator)
+
+      // The next process stops it before it has memory.
+      let next = try openSimulator()
+      for _ in 0..<10 { next.advance() }
+      XCTAssertEqual(try next.hostMemory.load32(at: 64), 0)
+      if !isStopped { XCTAssertEqual(try next.read32(from: tile, at: 0x5000), 1) }
+      next.close()
+    }
+  }
+
   func testRefusals() throws {
     let simulator = try openSimulator()
     defer { simulator.close() }
@@ -142,8 +176,10 @@ final class SimulatorTransportTests: XCTestCase {
   }
 }
 
-/// RISC-V code that sends `count` bytes of L1 to the host through NoC 0, and then spins.
-private func hostWrite(from l1: UInt32, to host: UInt64, count: UInt32) -> [UInt32] {
+/// RISC-V code that sends `count` bytes of L1 to the host through NoC 0, once or without end.
+private func hostWrite(
+  from l1: UInt32, to host: UInt64, count: UInt32, forever: Bool = false
+) -> [UInt32] {
   // The initiator's registers, from 0xFFB20000.
   let stores: [(offset: UInt32, value: UInt32)] = [
     (0x00, l1), (0x04, 1 << 4 | 1 << 10),  // this is tile (1, 1)
@@ -159,7 +195,8 @@ private func hostWrite(from l1: UInt32, to host: UInt64, count: UInt32) -> [UInt
     code.append(low << 20 | 0x30313)  // addi t1, t1, low
     code.append((offset >> 5) << 25 | 6 << 20 | 5 << 15 | 2 << 12 | (offset & 31) << 7 | 0x23)
   }
-  code.append(0x6F)  // jal zero, 0
+  // jal zero: to itself, or back to the last store, four bytes before.
+  code.append(forever ? 0xFFDF_F06F : 0x6F)
   return code
 }
 
