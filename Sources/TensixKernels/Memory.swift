@@ -8,6 +8,10 @@ enum Memory {
     set { VolatileMappedRegister<UInt32>(unsafeBitPattern: UInt(address)).store(newValue) }
   }
 
+  /// Returns when what this core stored at `address` is there: the NoC, or another core told by a
+  /// store elsewhere, could overtake it.
+  @inline(__always) static func settle(_ address: UInt32) { self[0xFFB0_0000] = self[address] }
+
   @inline(__always) static func wait(_ address: UInt32, until condition: (UInt32) -> Bool) {
     while !condition(self[address]) {}
   }

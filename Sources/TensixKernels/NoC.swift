@@ -12,6 +12,12 @@ struct NoC {
   }
   @inline(__always) private var ownPosition: UInt32 { (Memory[base + 0x2C] & 0xFFF) << 4 }
 
+  /// No transaction identifier, whatever an earlier program left there.
+  func initialise() {
+    while Memory[base + 0x28] != 0 {}
+    Memory[base + 0x18] = 0
+  }
+
   @inline(__always) private func issue(
     target: UInt32, targetAddress: UInt32, result: UInt32, resultAddress: UInt32,
     control: UInt32, length: UInt32

@@ -1,5 +1,6 @@
 /// NCRISC: brings tiles from DRAM over NoC 1, weights even before their command is released.
 @c(kmain) public func reader() {
+  NoC.one.initialise()
   var sequence: UInt32 = 1
   while true {
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }

@@ -1,6 +1,7 @@
 /// BRISC: configures the tile, steps through the command list with the other tiles, and writes results
 /// over NoC 0 (`Writer.swift`).
 @c(kmain) public func sequencer() {
+  NoC.zero.initialise()
   configureBackend()
   releaseCores()
   var master = Memory[Control.tileIndex] == 0 ? Master() : nil
@@ -60,6 +61,7 @@ struct Master {
 
   func send(_ sequence: UInt32, to address: UInt32) {
     Memory[Control.sequenceSource] = sequence
+    Memory.settle(Control.sequenceSource)
     NoC.zero.multicast(
       Control.sequenceSource, to: address, bytes: 4, receivers: Memory[Control.receiverCount])
   }
@@ -67,6 +69,7 @@ struct Master {
   /// Every tile has had its results acknowledged, so whoever sees this sees them.
   func complete(_ run: UInt32) {
     Memory[Control.completion] = run
+    Memory.settle(Control.completion)
     guard Memory[Control.hostValid] != 0 else { return }
     let hostAddress = Memory[Control.hostCompletion]
     guard hostAddress != Control.nowhere else { return }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "034fd80341ef109c9c37c47e6b4dd5a5f043fad6689ce6d2894c829a0f84278b";
+    "ca044be6794a526c3ab631b181fc8e11b68e3dc3c2d41a0908686cf7e5e44a96";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

@@ -42,6 +42,7 @@ package final class Card {
         remedy: "use tiles of this card's layout, each once")
     }
     try boot()
+    try checkProducts()
   }
 
   deinit { close() }
@@ -67,6 +68,7 @@ package final class Card {
       }
       try boot()
       state = .running
+      try checkProducts()
     } catch {
       state = .lost
       throw error
@@ -137,6 +139,31 @@ package final class Card {
     var bytes = [UInt8](repeating: 0, count: TileFormat.bfloat16.tileBytes)
     bytes.withUnsafeMutableBytes { TileCodec.encode(.bfloat16, into: $0, value: value) }
     return bytes
+  }
+
+  /// One product on every tile. A reset of the cores does not reach the source registers: what a run
+  /// that hung has left there would show here.
+  private func checkProducts() throws(CardError) {
+    let width = 32 * tiles.count
+    let a = try allocate(rows: 32, columns: 32)
+    let b = try allocate(rows: 32, columns: width)
+    let out = try allocate(rows: 32, columns: width)
+    defer { for matrix in [a, b, out] { free(matrix) } }
+    let values = (0..<32 * width).map { Float($0 % 251 - 125) }
+    try upload((0..<1024).map { $0 % 33 == 0 ? 1 : 0 }, to: a)
+    try upload(values, to: b)
+    var builder = CommandBuilder(for: self)
+    try builder.linear(a, b, into: out)
+    let list = try load(builder)
+    defer { free(list) }
+    try run(list, deadline: .seconds(10))
+    let seen = try download(out)
+    guard let wrong = values.indices.first(where: { seen[$0] != values[$0] }) else { return }
+    let tile = tiles[wrong % width / 32 % tiles.count]
+    throw CardError(
+      card: transport.name, call: "boot",
+      seen: "tile \(tile) computes \(seen[wrong]) where \(values[wrong]) is right",
+      remedy: "reset the card with tt-smi -r")
   }
 
   // MARK: Runs
