@@ -34,10 +34,11 @@ struct FixtureError: Error, CustomStringConvertible {
 struct OperationFixture {
   struct Case {
     let name: String
+    let device: Device
     fileprivate let file: SafetensorsFile
     fileprivate let attributes: [String: Any]
 
-    /// The operand or result of that name.
+    /// The operand or result of that name, on the device.
     func tensor(_ operand: String) throws -> Tensor {
       guard let tensor = try optional(operand) else {
         throw FixtureError(description: "\(name) has no \(operand); \(Fixtures.remedy)")
@@ -47,7 +48,7 @@ struct OperationFixture {
 
     func optional(_ operand: String) throws -> Tensor? {
       let key = "\(name)/\(operand)"
-      return file.entries[key] == nil ? nil : try file.tensor(key)
+      return file.entries[key] == nil ? nil : try file.tensor(key).moved(to: device)
     }
 
     func attribute<Value>(_ name: String, as type: Value.Type = Value.self) throws -> Value {
@@ -69,7 +70,7 @@ struct OperationFixture {
 
   let cases: [Case]
 
-  init(_ operation: String) throws {
+  init(_ operation: String, on device: Device = .reference) throws {
     let file = try Fixtures.safetensors("operations/\(operation).safetensors")
     let json = Data((file.metadata["cases"] ?? "").utf8)
     guard let cases = try? JSONSerialization.jsonObject(with: json) as? [String: [String: Any]]
@@ -77,7 +78,7 @@ struct OperationFixture {
       throw FixtureError(description: "\(file.path) lists no cases; \(Fixtures.remedy)")
     }
     self.cases = cases.sorted { $0.key < $1.key }
-      .map { Case(name: "\($0.key)", file: file, attributes: $0.value) }
+      .map { Case(name: "\($0.key)", device: device, file: file, attributes: $0.value) }
   }
 }
 

@@ -5,7 +5,12 @@ import XCTest
 /// The PCC suite: every stage of the golden sets that come with the package.
 final class ValidationTests: XCTestCase {
   func testEveryStageOfTheGoldenSets() throws {
-    let rows = try Validation(fixtures: Fixtures.path("golden")).run()
+    try checkEveryStage(on: .reference)
+    try checkEveryStage(on: .cpu)
+  }
+
+  private func checkEveryStage(on device: Device) throws {
+    let rows = try Validation(fixtures: Fixtures.path("golden"), on: device).run()
     for row in rows {
       XCTAssertNotEqual(row.verdict, .fail, describe(row))
       XCTAssertNotEqual(row.verdict, .skipped, describe(row))
@@ -17,7 +22,7 @@ final class ValidationTests: XCTestCase {
         .filter { !$0.hasPrefix("in.") && $0 != "sin.t" && $0 != "resize.in_u8" }
       XCTAssertEqual(Set(rows.filter { $0.set == name }.map(\.stage)), Set(keys))
     }
-    report(rows)
+    report(rows, device)
   }
 
   /// A suite that cannot fail proves nothing: one weight changed, and the stages after it fall.
@@ -62,11 +67,13 @@ final class ValidationTests: XCTestCase {
     return "\(row.set) \(row.stage) \(row.shape): \(row.verdict) \(figures ?? "") \(row.note)"
   }
 
-  private func report(_ rows: [Validation.Row]) {
+  private func report(_ rows: [Validation.Row], _ device: Device) {
     let judged = rows.filter { $0.verdict == .pass || $0.verdict == .fail }.compactMap(\.comparison)
     let pcc = judged.map(\.pcc).min() ?? 0
     let error = judged.map(\.maximumError).max() ?? 0
     let rms = judged.map(\.relativeRMS).max() ?? 0
-    print("golden sets: \(rows.count) stages, worst PCC \(pcc), error \(error), RMS \(rms)")
+    print(
+      "golden sets on \(device): \(rows.count) stages, worst PCC \(pcc), error \(error), RMS \(rms)"
+    )
   }
 }

@@ -20,9 +20,11 @@ final class CPUBackend: Backend {
   init(threads: Int? = nil, instructions: mk_instructions? = nil) {
     let cores = Processors.cores()
     pool = ThreadPool(count: threads ?? cores.count, cores: cores)
-    self.instructions =
-      instructions ?? [MK_AVX512, MK_AVX2].first { mk_supports($0) } ?? MK_PORTABLE
+    self.instructions = instructions ?? Self.instructionSets.last ?? MK_PORTABLE
   }
+
+  /// The instruction sets that the processor has, the widest last.
+  static let instructionSets = [MK_PORTABLE, MK_AVX2, MK_AVX512].filter { mk_supports($0) }
 
   /// Elements below which a second thread gains nothing.
   static let elementsPerChunk = 32_768
