@@ -66,6 +66,37 @@ final class CardFailureTests: DeviceTestCase {
     }
   }
 
+  /// The process dies somewhere in a run that writes into its memory, a hundred times.
+  func testProcessThatDies() throws {
+    Self.closeShared()
+    var random = Values(seed: 12)
+    var rows = [Float](repeating: 0, count: 300 * 256)
+    for point in 0..<100 {
+      let transport = try Self.openTransport()
+      let card = try Card(transport: transport, checksProducts: false)
+      for i in rows.indices { rows[i] = Float((point + i) % 199) }
+      let a = try card.matrix(rows, rows: 300, columns: 256)
+      let buffer = try card.allocateHostBuffer(for: a)
+      var builder = CommandBuilder(for: card)
+      for _ in 0..<3 { try builder.download(a, to: buffer) }
+      let list = try card.load(builder)
+      if point % 10 == 0 {
+        // Nothing of earlier processes passes for this one's.
+        XCTAssertEqual(
+          try card.values(of: buffer), [Float](repeating: 0, count: rows.count), "\(point)")
+        try card.run(list, deadline: .seconds(20))
+        XCTAssertEqual(try card.values(of: buffer), rows, "\(point)")
+      }
+      try card.ring(list: list.base, count: list.commands.count)
+      for _ in 0..<Int((random.next() + 0.5) * 60) { transport.advance() }
+      let stray = SimulatorTransport.strayBytes
+      transport.abandon()
+      // Whoever maps this memory next must not be written to by the old programs.
+      for _ in 0..<60 { card.transport.advance() }
+      XCTAssertEqual(SimulatorTransport.strayBytes, stray, "\(point)")
+    }
+  }
+
   func testSubsetsOfTiles() throws {
     for count in [1, 7, 64] {
       try withCard(tiles: { Array($0.shuffled().prefix(count)) }) { card in

@@ -9,9 +9,13 @@ class DeviceTestCase: XCTestCase {
   nonisolated(unsafe) private static var shared: Card?
 
   override class func tearDown() {
+    closeShared()
+    super.tearDown()
+  }
+
+  static func closeShared() {
     shared?.close()
     shared = nil
-    super.tearDown()
   }
 
   static func openTransport() throws -> SimulatorTransport {
@@ -32,8 +36,7 @@ class DeviceTestCase: XCTestCase {
   func withCard(
     tiles: (([TileCoordinate]) -> [TileCoordinate])? = nil, _ body: (Card) throws -> Void
   ) throws {
-    Self.shared?.close()
-    Self.shared = nil
+    Self.closeShared()
     let transport = try Self.openTransport()
     let card = try Card(transport: transport, tiles: tiles?(transport.layout.tiles))
     defer { card.close() }

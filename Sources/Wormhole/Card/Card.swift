@@ -27,8 +27,12 @@ package final class Card {
 
   /// Resets the tiles, loads the programs and starts them.
   ///
-  /// - Parameter tiles: those that take part; all where nil.
-  package init(transport: any Transport, tiles: [TileCoordinate]? = nil) throws(CardError) {
+  /// - Parameters:
+  ///   - tiles: those that take part; all where nil.
+  ///   - checksProducts: computes one product on every tile.
+  package init(
+    transport: any Transport, tiles: [TileCoordinate]? = nil, checksProducts: Bool = true
+  ) throws(CardError) {
     self.transport = transport
     self.tiles = tiles ?? transport.layout.tiles
     // The first MiB of every bank is left alone: the firmware uses some of it.
@@ -42,7 +46,7 @@ package final class Card {
         remedy: "use tiles of this card's layout, each once")
     }
     try boot()
-    try checkProducts()
+    if checksProducts { try checkProducts() }
   }
 
   deinit { close() }
@@ -107,6 +111,8 @@ package final class Card {
       [UInt32(truncatingIfNeeded: hostAddress) &+ UInt32(Self.completionOffset)],
       to: master, at: UInt64(Control.hostCompletion))
     try transport.write([1, 0] as [UInt32], to: master, at: UInt64(Control.hostValid))
+    // Should this process die, the kernel clears it before it takes the memory away.
+    try transport.setExitWrite(0, to: master, at: UInt64(Control.hostValid))
 
     // One word of every tile, read back, says that all of it is there.
     for (index, tile) in tiles.enumerated() {
@@ -189,14 +195,19 @@ package final class Card {
     }
   }
 
-  /// Rings once and waits until the card has written the run's number into host memory.
-  func ring(list base: UInt32, count: Int, deadline: Duration) throws(CardError) {
+  /// Rings once.
+  func ring(list base: UInt32, count: Int) throws(CardError) {
     try checkRunning("run")
     lastRun &+= 1
+    try transport.ring(
+      [base, UInt32(count), 0, lastRun], at: master, address: UInt64(Control.doorbell))
+  }
+
+  /// Rings once and waits until the card has written the run's number into host memory.
+  func ring(list base: UInt32, count: Int, deadline: Duration) throws(CardError) {
     let end = ContinuousClock.now + deadline
     do throws(CardError) {
-      try transport.ring(
-        [base, UInt32(count), 0, lastRun], at: master, address: UInt64(Control.doorbell))
+      try ring(list: base, count: count)
       while try transport.hostMemory.load32(at: Self.completionOffset) != lastRun {
         transport.advance()
         guard ContinuousClock.now < end else {
