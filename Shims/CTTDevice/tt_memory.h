@@ -78,6 +78,16 @@ static inline void tt_store_fence(void) {
 #endif
 }
 
+/// Nothing is read from the card before earlier stores are out and earlier reads are in; combined
+/// mappings are read ahead of time otherwise.
+static inline void tt_full_fence(void) {
+#if defined(__x86_64__)
+  __asm__ volatile("mfence" ::: "memory");
+#elif defined(__aarch64__)
+  __asm__ volatile("dsb sy" ::: "memory");
+#endif
+}
+
 /// What the card wrote into host memory before the word just read is read after it.
 static inline void tt_load_fence(void) {
 #if defined(__x86_64__)

@@ -68,7 +68,7 @@ final class CardWindows {
     if range.isEmpty { return }
     let first = address + UInt64(range.lowerBound)
     let place = try single.place(of: first & ~3, .tile(tile))
-    tt_store_fence()
+    tt_full_fence()
     var word = tt_read32(place.start)
     withUnsafeMutableBytes(of: &word) { word in
       for index in range { word[Int(first & 3) + index - range.lowerBound] = bytes[index] }
@@ -123,7 +123,7 @@ final class CardWindows {
     into bytes: UnsafeMutableRawBufferPointer, _ kind: TileMemory.Kind, from tile: TileCoordinate,
     at address: UInt64
   ) throws(CardError) {
-    tt_store_fence()
+    tt_full_fence()
     let parts = AlignedParts(address: address, count: bytes.count)
     for edge in [parts.head, parts.tail] where !edge.isEmpty {
       let first = address + UInt64(edge.lowerBound)

@@ -17,7 +17,6 @@ package final class KernelDriverTransport: Transport {
   package let layout: CardLayout
   package let hostMemory: HostMemory
 
-  /// What is worth knowing of how the card was opened, such as a driver that should be newer.
   package let notes: [String]
 
   private let connection: DriverConnection
@@ -64,8 +63,12 @@ package final class KernelDriverTransport: Transport {
     guard try connection.acquireLock(Self.lock) else {
       throw CardError(
         card: path, call: "LOCK_CONTROL",
-        seen: "in use by \(CardHolders.description(of: index, under: roots))",
+        seen: "in use by \(CardHolders.all(of: index, under: roots))",
         remedy: "end that one first, or use another card")
+    }
+    // They do not ask for the lock: tools that look, or a program of another kind.
+    if let others = CardHolders.others(of: index, under: roots) {
+      notes.append("also open in \(others), whose programs on the card were stopped")
     }
     let isPowered = Self.wake(connection)
     registers = try RegisterMapping(connection)
@@ -150,18 +153,14 @@ package final class KernelDriverTransport: Transport {
     guard error.call == "ALLOCATE_TLB", error.code == ENOMEM else { return error }
     var error = error
     error.seen =
-      "no window left, the card is open in \(CardHolders.description(of: index, under: roots))"
+      "no window left, the card is open in \(CardHolders.all(of: index, under: roots))"
     error.remedy = "end a process that uses the card"
     return error
   }
 
-  /// Binds the calling thread to the cores nearest to the card.
   package func bindThread() throws(CardError) {
-    guard let topology = MachineTopology(), !nearestCores.isEmpty else {
-      throw CardError(
-        card: name, call: "hwloc", seen: "no cores near the card are known",
-        remedy: "leave the thread where it is, or bind it with taskset")
-    }
+    guard isOpen else { throw .closed(name, call: "bind") }
+    guard let topology = MachineTopology(), !nearestCores.isEmpty else { return }
     let result = topology.bindThread(to: nearestCores)
     if result < 0 { throw CardError(card: name, call: "sched_setaffinity", code: -result) }
   }

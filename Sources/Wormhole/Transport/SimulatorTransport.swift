@@ -9,6 +9,7 @@ import Synchronization
 /// the process.
 package final class SimulatorTransport: Transport, CardRegisters {
   package let name: String
+  package let notes: [String] = []
   package let hostMemory: HostMemory
   package private(set) var layout: CardLayout
   package private(set) var counters = TransportCounters()
@@ -105,6 +106,10 @@ package final class SimulatorTransport: Transport, CardRegisters {
   }
 
   package func advance() { library.clock(200) }
+
+  package func bindThread() throws(CardError) {
+    guard isOpen else { throw .closed(name, call: "bind") }
+  }
 
   package func telemetry() -> CardTelemetry {
     var telemetry = CardTelemetry()

@@ -7,8 +7,8 @@ enum TileMemory {
   /// L1 of a Tensix tile.
   static let l1Bytes: UInt64 = 1464 << 10
 
-  /// Two channels of 1 GiB behind every port of a DRAM controller.
-  static let dramBytes: UInt64 = 2 << 30
+  /// Two channels behind every port of a DRAM controller.
+  static let dramBytes = 2 * DRAMChannel.byteCount
 
   /// Columns and rows of the Tensix tiles, harvested ones included.
   static let tensixColumns = [1, 2, 3, 4, 6, 7, 8, 9]
@@ -27,9 +27,9 @@ enum TileMemory {
     tensixColumns.contains(tile.x) && tensixRows.contains(tile.y)
   }
 
-  static func isDRAM(_ tile: TileCoordinate) -> Bool {
-    tile.x == 5 ? (0...11).contains(tile.y) : tile.x == 0 && [0, 1, 5, 6, 7, 11].contains(tile.y)
-  }
+  static func isDRAM(_ tile: TileCoordinate) -> Bool { dramPorts.contains(tile) }
+
+  private static let dramPorts = Set(DRAMChannel.all.flatMap(\.ports))
 
   /// What lies in `count` bytes at `address` of `tile`; nil where the host reaches nothing, or
   /// where registers are not asked for in words.

@@ -42,6 +42,9 @@ package protocol Transport: AnyObject {
   /// What this card has: tiles that are on, DRAM, clock.
   var layout: CardLayout { get }
 
+  /// What is worth knowing of how the card was opened, such as a driver that should be newer.
+  var notes: [String] { get }
+
   /// Memory of the host that tiles read and write behind the PCIe tile.
   var hostMemory: HostMemory { get }
 
@@ -79,6 +82,9 @@ package protocol Transport: AnyObject {
 
   /// The card's state now, as far as it can be read.
   func telemetry() -> CardTelemetry
+
+  /// Binds the calling thread to the cores nearest to the card; nothing where none is nearest.
+  func bindThread() throws(CardError)
 
   /// Lets time pass between two looks at the card.
   func advance()

@@ -108,7 +108,7 @@ final class Window {
   /// Returns once everything written through this window has arrived: a read passes no write.
   func confirm() {
     guard let place = unconfirmed else { return }
-    tt_store_fence()
+    tt_full_fence()
     _ = tt_read32(place)
     unconfirmed = nil
   }

@@ -277,9 +277,9 @@ final class KernelDriverTransportTests: XCTestCase {
     XCTAssertThrowsError(try open(card)) { seen = $0 as? CardError }
     XCTAssertEqual(seen?.seen, "in use by this process, \(getpid())")
 
-    try write("nonsense -3\n", to: "proc/0/pids")
+    try write("0\n\(getpid())\nnonsense -3\n", to: "proc/0/pids")
     XCTAssertThrowsError(try open(card)) { seen = $0 as? CardError }
-    XCTAssertTrue(seen?.seen.hasPrefix("in use by process -3") == true, seen?.seen ?? "")
+    XCTAssertEqual(seen?.seen, "in use by a process of another container")
     try FileManager.default.removeItem(atPath: "\(root)/proc")
     XCTAssertThrowsError(try open(card)) { seen = $0 as? CardError }
     XCTAssertEqual(seen?.seen, "in use by a process of which the driver does not tell")
@@ -289,6 +289,16 @@ final class KernelDriverTransportTests: XCTestCase {
     try first.write32(3, to: TileCoordinate(x: 2, y: 2), at: 8)
     XCTAssertEqual(try first.read32(from: TileCoordinate(x: 2, y: 2), at: 8), 3)
     finish(card, first)
+  }
+
+  /// Others that do not ask for the lock.
+  func testAlsoOpenElsewhere() throws {
+    let card = try FakeCard()
+    try write("\(getpid())\n1\n", to: "proc/0/pids")
+    let transport = try open(card)
+    defer { finish(card, transport) }
+    XCTAssertEqual(transport.notes.count, 2)
+    XCTAssertTrue(transport.notes[0].hasPrefix("also open in process 1"), transport.notes[0])
   }
 
   func testNoWindowLeft() throws {
@@ -613,6 +623,23 @@ final class KernelDriverTransportTests: XCTestCase {
   }
 
   #if DEBUG
+    /// The trace that the environment asks for.
+    func testTraceToStandardError() throws {
+      XCTAssertNil(DriverTrace.toStandardError)
+      setenv("PI0KIT_TRACE_DRIVER", "1", 1)
+      defer { unsetenv("PI0KIT_TRACE_DRIVER") }
+      let trace = try XCTUnwrap(DriverTrace.toStandardError)
+      let pipe = Pipe()
+      let standardError = dup(STDERR_FILENO)
+      dup2(pipe.fileHandleForWriting.fileDescriptor, STDERR_FILENO)
+      trace("/dev/tenstorrent/0: open")
+      dup2(standardError, STDERR_FILENO)
+      close(standardError)
+      XCTAssertEqual(
+        String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self),
+        "/dev/tenstorrent/0: open\n")
+    }
+
     // MARK: Every call fails once
 
     /// Whichever call of opening fails: an error that names it, or a card that works without; and in

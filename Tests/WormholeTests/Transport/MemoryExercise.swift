@@ -78,6 +78,7 @@ func exerciseClosed(_ transport: some Transport) {
     { try transport.multicast([1] as [UInt32], at: 0) },
     { try transport.ring([1], at: tile, address: 0) },
     { try transport.setExitWrite(1, to: tile, at: 0) },
+    { try transport.bindThread() },
     { _ = try transport.hostMemory.load32(at: 0) },
     { try transport.hostMemory.store32(0, at: 0) },
   ]

@@ -12,6 +12,20 @@ final class SimulatorTransportTests: XCTestCase {
     XCTAssertEqual(simulator.layout.tiles.count, 80)
     XCTAssertEqual(simulator.layout.harvestedRows, [])
     XCTAssertEqual(simulator.layout.aiClock, 1000)
+    XCTAssertEqual(simulator.telemetry().description, "1000 MHz")
+    XCTAssertEqual(simulator.notes, [])
+    XCTAssertNoThrow(try simulator.bindThread())
+    XCTAssertEqual(simulator.layout.dram.count, 12)
+    // A channel is the same behind each of its ports, and no other channel's.
+    for (index, channel) in simulator.layout.dram.enumerated() {
+      try simulator.write32(UInt32(index), to: channel.ports[0], at: channel.offset + 0x20_0000)
+    }
+    for (index, channel) in simulator.layout.dram.enumerated() {
+      for port in channel.ports {
+        XCTAssertEqual(
+          try simulator.read32(from: port, at: channel.offset + 0x20_0000), UInt32(index))
+      }
+    }
     XCTAssertEqual(simulator.layout.tiles.first, TileCoordinate(x: 1, y: 1))
     XCTAssertEqual(simulator.layout.tiles.last, TileCoordinate(x: 9, y: 11))
   }
