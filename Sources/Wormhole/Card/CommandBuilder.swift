@@ -134,8 +134,9 @@ package struct CommandBuilder {
     (command.b, command.bStride) = (b.base, UInt32(b.tileColumns))
     setOutput(of: &command, to: out, column: 0)
     var cost = elementCost(command, read: a.format.tileBytes + b.format.tileBytes, out: out)
-    cost.productsOfBusiestTile +=
-      8 * (combination == .multiply ? 4 : 1) * share(of: a.pageCount)
+    let instructions = 8 * (combination == .multiply ? 4 : 1)
+    cost.products += instructions * a.pageCount
+    cost.productsOfBusiestTile += instructions * share(of: a.pageCount)
     append(command, cost: cost)
   }
 
@@ -285,6 +286,9 @@ package struct CommandBuilder {
     cost.dramBytesWritten = outputs * out.format.tileBytes
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
     cost.nocBytesOfBusiestTile = share(of: outputs) * (bytes + addends)
+    let steps = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
+    cost.products = outputs * steps * 16 * Int(command.phases)
+    cost.productsOfBusiestTile = share(of: outputs) * steps * 16 * Int(command.phases)
     cost.vectorInstructionsOfBusiestTile = share(of: outputs) * vectorInstructions(command)
     return cost
   }

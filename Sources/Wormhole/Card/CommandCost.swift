@@ -16,11 +16,13 @@ package struct CommandCost: Hashable, Sendable {
   package var matrixTiles = 0
   package var hostBytes = 0
 
-  /// Cycles below which the documented throughputs do not allow the command: 32 bytes a cycle in and
-  /// out of a tile, 1 matrix and 1 vector instruction a cycle, 288 bytes a cycle of DRAM at 1 GHz.
-  package var cyclesAtLeast: Int {
-    max(
-      nocBytesOfBusiestTile / 32, productsOfBusiestTile + vectorInstructionsOfBusiestTile,
-      (dramBytesRead + dramBytesWritten) / 288)
+  /// Time below which the documented throughputs do not allow the command: 32 bytes a cycle into a
+  /// tile, one matrix and one vector instruction a cycle, 288 GB/s of DRAM. `clock` in MHz.
+  package func microsecondsAtLeast(clock: Int) -> Double {
+    let cycles = max(
+      nocBytesOfBusiestTile / 32,
+      max(productsOfBusiestTile, vectorInstructionsOfBusiestTile))
+    return max(
+      Double(cycles) / Double(max(1, clock)), Double(dramBytesRead + dramBytesWritten) / 288_000)
   }
 }
