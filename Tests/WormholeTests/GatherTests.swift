@@ -279,16 +279,30 @@ final class GatherTests: DeviceTestCase {
 
   func testCost() throws {
     let card = try card()
-    let a = try card.allocate(rows: 768, columns: 2048),
-      out = try card.allocate(rows: 816, columns: 2048)
+    let a = try card.allocate(rows: 768, columns: 2048)
+    let out = try card.allocate(rows: 816, columns: 2048)
+    let narrow = try card.allocate(rows: 32768, columns: 48)
+    let table = try card.allocateTable(count: 48)
     var builder = CommandBuilder(for: card)
     try builder.gather(a, rows: 768, columns: 2048, into: out, outRow: 5)
-    let cost = try XCTUnwrap(builder.commands.first).cost
-    XCTAssertEqual(cost.dramBytesRead, 768 * 2048 * 2)
-    XCTAssertEqual(cost.dramBytesWritten, 25 * 64 * 2048)
-    XCTAssertEqual(cost.products, 0)
-    card.free(a)
-    card.free(out)
+    try builder.gather(a, column: 3, rows: 32, columns: 40, into: out)
+    try builder.lookup(a, table, columns: 2048, into: out, outRow: 768)
+    try builder.reshape(a, into: narrow)
+    let costs = builder.commands.map(\.cost)
+    // Of 25 rows of 64 tiles the first and the last are parts.
+    XCTAssertEqual(costs[0].dramBytesRead, 768 * 2048 * 2 + 2 * 64 * 2048)
+    XCTAssertEqual(costs[0].dramBytesWritten, 25 * 64 * 2048)
+    // Twenty pages a tile of eighty; some have two parts, which are one page and two to be kept.
+    XCTAssertEqual(costs[0].nocBytesOfBusiestTile, (18 + 1 + 2) * 2048)
+    // Three segments for 32 columns, one for the other 8, whose tile is a part.
+    XCTAssertEqual(costs[1].dramBytesRead, 32 * 3 * 32 + 32 * 32 + 2048)
+    XCTAssertEqual(costs[1].dramBytesWritten, 2 * 2048)
+    XCTAssertEqual(costs[2].dramBytesRead, 48 * 2048 * 2 + 64 * 48 * 4 + 64 * 2048)
+    XCTAssertEqual(costs[3].dramBytesRead, 768 * 2048 * 2 + 1024 * 2048)
+    XCTAssertEqual(costs[3].dramBytesWritten, 2 * 1024 * 2048)
+    XCTAssertEqual(costs.map(\.products), [0, 0, 0, 0])
+    for matrix in [a, out, narrow] { card.free(matrix) }
+    card.free(table)
   }
 
   // MARK: - Comparison

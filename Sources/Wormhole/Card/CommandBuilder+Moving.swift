@@ -38,7 +38,7 @@ extension CommandBuilder {
     command.sourceBlockStride = UInt32(blockStride)
     command.sourceColumn = UInt32(column)
     command.columnStep = UInt32(columnStep)
-    append(command, a, into: out, target)
+    append(command, into: out, target)
   }
 
   /// Copies rows, or parts of them, whose numbers stand in a table when the command runs:
@@ -72,7 +72,7 @@ extension CommandBuilder {
     command.table = table.base
     command.sourceRows = UInt32(a.rows)
     command.sourceColumn = UInt32(column)
-    append(command, a, into: out, target)
+    append(command, into: out, target)
   }
 
   /// Copies all elements, row by row, into rows of another width.
@@ -100,7 +100,7 @@ extension CommandBuilder {
     command.write { words[Int($0)] = $1 }
     append(
       Command(
-        words: words, cost: movingCost(bytes: count * a.elementBytes, pages: out.pageCount, out)))
+        words: words, cost: cost(ofReshapeInto: out)))
   }
 
   // MARK: Parts
@@ -114,15 +114,23 @@ extension CommandBuilder {
     var stride: Int
     var column: Int
 
-    /// The pages that have an element in it.
-    var pageCount: Int {
-      var tileRows = 0, next = 0
+    /// Rows of tiles that have rows in it, and how many.
+    var tileRows: [(tileRow: Int, rows: Int)] {
+      var found: [(tileRow: Int, rows: Int)] = []
       for block in 0..<blocks {
-        let first = max(next, (row + block * stride) / 32)
-        next = (row + block * stride + rows - 1) / 32 + 1
-        tileRows += next - first
+        var first = row + block * stride
+        let end = first + rows
+        while first < end {
+          let tileRow = first / 32, count = min(end, (tileRow + 1) * 32) - first
+          if let last = found.last, last.tileRow == tileRow {
+            found[found.count - 1].rows += count
+          } else {
+            found.append((tileRow, count))
+          }
+          first += count
+        }
       }
-      return tileRows * ((column + columns - 1) / 32 - column / 32 + 1)
+      return found
     }
   }
 
@@ -154,22 +162,81 @@ extension CommandBuilder {
   }
 
   private mutating func append(
-    _ command: GatherCommand, _ a: Matrix, into out: Matrix, _ target: Target
+    _ command: GatherCommand, into out: Matrix, _ target: Target
   ) {
     var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
     command.write { words[Int($0)] = $1 }
-    let bytes = target.blocks * target.rows * target.columns * a.elementBytes
-    append(Command(words: words, cost: movingCost(bytes: bytes, pages: target.pageCount, out)))
+    append(Command(words: words, cost: cost(of: command, target, out)))
   }
 
-  /// Not counted: segments that are read for a part, and pages of `out` that are read for their rest.
-  private func movingCost(bytes: Int, pages: Int, _ out: Matrix) -> CommandCost {
-    var cost = CommandCost()
-    cost.dramBytesRead = bytes
-    cost.dramBytesWritten = pages * out.format.tileBytes
-    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
-    cost.nocBytesOfBusiestTile = (pages + tiles - 1) / tiles * out.format.tileBytes
-    return cost
+  /// What each of the tiles reads and writes, by the rules of the device program.
+  private func cost(of command: GatherCommand, _ target: Target, _ out: Matrix) -> CommandCost {
+    var moved = Moved(tiles: tiles)
+    let tileRows = target.tileRows
+    let left = target.column / 32, across = (target.column + target.columns + 31) / 32 - left
+    for (tileRow, rows) in tileRows {
+      for tileColumn in left..<left + across {
+        let first = max(target.column - tileColumn * 32, 0)
+        let end = min(target.column + target.columns - tileColumn * 32, 32)
+        let source =
+          Int(command.sourceColumn)
+          + (command.columnStep == 0 ? 0 : tileColumn * 32 + first - target.column)
+        // Elements that keep their place in a segment are read alone, others with their segments.
+        var elements = end - first
+        if command.columnStep == 0 {
+          elements = 16
+        } else if (source - first) % 16 != 0 {
+          elements = (source % 16 + elements + 15) / 16 * 16
+        }
+        let isPart = rows < 32 || end - first < 32
+        moved.add(
+          unit: (tileRow - (tileRows.first?.tileRow ?? 0)) * across + tileColumn - left,
+          read: rows * elements * out.elementBytes + (isPart ? out.format.tileBytes : 0)
+            + (command.hasTable ? rows * 4 : 0),
+          written: out.format.tileBytes)
+      }
+    }
+    return moved.cost
+  }
+
+  private func cost(ofReshapeInto out: Matrix) -> CommandCost {
+    var moved = Moved(tiles: tiles)
+    for page in 0..<out.pageCount {
+      let rows = min(32, out.rows - page / out.tileColumns * 32)
+      let columns = min(32, out.columns - page % out.tileColumns * 32)
+      let isPart = rows < 32 || columns < 32
+      moved.add(
+        unit: page,
+        read: rows * columns * out.elementBytes + (isPart ? out.format.tileBytes : 0),
+        written: out.format.tileBytes)
+    }
+    return moved.cost
+  }
+
+  /// Bytes by tile: unit u is the work of tile u mod count.
+  private struct Moved {
+    private var read: [Int]
+    private var written: [Int]
+
+    init(tiles: Int) {
+      read = [Int](repeating: 0, count: max(1, tiles))
+      written = read
+    }
+
+    mutating func add(unit: Int, read bytes: Int, written: Int) {
+      let tile = unit % read.count
+      read[tile] += bytes
+      self.written[tile] += written
+    }
+
+    var cost: CommandCost {
+      var cost = CommandCost()
+      cost.dramBytesRead = read.reduce(0, +)
+      cost.dramBytesWritten = written.reduce(0, +)
+      cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+      cost.nocBytesOfBusiestTile = max(read.max() ?? 0, written.max() ?? 0)
+      return cost
+    }
   }
 }
 
