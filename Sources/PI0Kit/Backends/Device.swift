@@ -25,7 +25,7 @@ public struct Device: Sendable {
   }
 
   /// The names that ``init(named:)`` knows.
-  public static let names = ["reference", "cpu"]
+  public static let names = ["reference", "cpu", "wormhole", "simulator"]
 
   /// The device of that name.
   ///
@@ -35,6 +35,8 @@ public struct Device: Sendable {
     switch name {
     case "reference": self = .reference
     case "cpu": self = .cpu
+    case "wormhole": self = try .wormhole()
+    case "simulator": self = try .simulator()
     default:
       throw .device(
         "no device is called \"\(name)\"; choose one of: \(Self.names.joined(separator: ", "))")

@@ -79,9 +79,12 @@ extension Tensor {
     guard type.isFloat else {
       throw .operation("converted", reason: "cannot convert to \(type)", operands: ["x: \(self)"])
     }
-    let source = try onHost()
+    // A device keeps its own precision whatever the type is called.
+    if case .device(let storage) = elements {
+      return try Tensor(shape: shape, elementType: type, device: device, storage: storage)
+    }
     return try .fromFloats(shape: shape, type: type, device: device) { (target) throws(PI0Error) in
-      source.copyNumbers(to: target)
+      copyNumbers(to: target)
     }
   }
 }

@@ -71,8 +71,10 @@ public struct Tolerance: Sendable, Equatable {
   public static let exact = Tolerance(pcc: 1, maximumError: 0, relativeRMS: 0)
   /// float32 against float32 over a whole model.
   public static let float32 = Tolerance(pcc: 0.999999, maximumError: 2e-5, relativeRMS: 1e-5)
-  /// float32 against a device that rounds to bfloat16 between operations.
+  /// float32 against an embedder on a device that rounds to bfloat16 between operations.
   public static let bfloat16 = Tolerance(pcc: 0.9999, maximumError: 0.1, relativeRMS: 0.01)
+  /// The same of a whole policy.
+  public static let bfloat16Policy = Tolerance(pcc: 0.999, maximumError: 0.1, relativeRMS: 0.03)
   /// float32 against float32 where there is one rounding.
   public static let rounding = Tolerance(pcc: 0.999999, maximumError: 1e-6, relativeRMS: 1e-6)
 

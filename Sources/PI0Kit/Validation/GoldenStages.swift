@@ -102,7 +102,11 @@ final class GoldenStages {
     if Self.isBFloat16Run(key) { return nil }
     if !actual.elementType.isFloat || key.hasSuffix(".bias4d") { return .exact }
     if key.hasPrefix("sin.") { return .rounding }
-    return device.backend.precision == .float32 ? .float32 : .bfloat16
+    if device.backend.precision == .float32 { return .float32 }
+    let isOfPolicy = ["vlm", "kv", "expert", "denoise", "traj", "out"].contains {
+      key.hasPrefix($0 + ".")
+    }
+    return isOfPolicy ? .bfloat16Policy : .bfloat16
   }
 
   private static func isBFloat16Run(_ key: String) -> Bool { key.hasSuffix("_bf16model") }
@@ -150,6 +154,7 @@ final class GoldenStages {
     let embedder = try required().prefixEmbedder
     let tower = embedder.vision
     let image = try input(Self.imagePrefix + (cameras.first ?? ""))
+      .moved(to: device.forTransformers)
     switch stage {
     case "embeddings": return try tower.embed(image)
     case "post_layernorm": return try tower(image)
@@ -189,10 +194,12 @@ final class GoldenStages {
   private func language(_ stage: String) throws(PI0Error) -> Tensor? {
     let model = try required().languageModel
     let prefix = try prefix()
+    let device = device.forTransformers
+    let positions = try AttentionMask.positions(padding: prefix.padding.moved(to: device))
     let context = GemmaContext(
-      model: model, input: prefix.embeddings,
-      rotary: try required().rotary(AttentionMask.positions(padding: prefix.padding)),
-      mask: try AttentionMask.bias(prefixAllowed()), cache: nil,
+      model: model, input: try prefix.embeddings.moved(to: device),
+      rotary: try required().rotary(positions),
+      mask: try AttentionMask.bias(prefixAllowed().moved(to: device)), cache: nil,
       modulation: try model.modulation(condition: nil))
     return try context.stage(stage == "last_hidden" ? "norm" : stage)
   }
@@ -243,15 +250,17 @@ final class GoldenStages {
   private func expert(_ stage: String) throws(PI0Error) -> Tensor? {
     let policy = try required()
     let suffix = try suffix(time: 1)
-    let prefixPadding = try prefix().padding
+    let device = device.forTransformers
+    let prefixPadding = try prefix().padding.moved(to: device)
+    let padding = try suffix.padding.moved(to: device)
+    let allowed = try AttentionMask.suffixAllowed(
+      prefixPadding: prefixPadding, padding: padding, marks: suffix.marks.moved(to: device))
     let context = GemmaContext(
-      model: policy.expert, input: suffix.embeddings,
+      model: policy.expert, input: try suffix.embeddings.moved(to: device),
       rotary: try policy.rotary(
-        AttentionMask.positions(padding: suffix.padding, after: prefixPadding)),
-      mask: try AttentionMask.bias(
-        AttentionMask.suffixAllowed(
-          prefixPadding: prefixPadding, padding: suffix.padding, marks: suffix.marks)),
-      cache: try cache(), modulation: try policy.expert.modulation(condition: suffix.condition))
+        AttentionMask.positions(padding: padding, after: prefixPadding)),
+      mask: try AttentionMask.bias(allowed), cache: try cache(),
+      modulation: try policy.expert.modulation(condition: suffix.condition?.moved(to: device)))
     return try context.stage(stage)
   }
 
