@@ -1,0 +1,65 @@
+import Synchronization
+import Wormhole
+
+extension Device {
+  /// A Wormhole card behind the kernel driver.
+  ///
+  /// The card stays open until the process ends. The embedders, the action projection and the
+  /// Euler steps of a policy run on it, the transformers on the CPU.
+  ///
+  /// - Parameters:
+  ///   - index: N of `/dev/tenstorrent/N`.
+  ///   - weights: how weights are kept on the card.
+  /// - Throws: ``PI0Error/device(_:)`` where there is no such card, it is in use, or it does not
+  ///   answer.
+  public static func wormhole(
+    index: Int = 0, weights: CardWeightFormat = .bfloat16
+  ) throws(PI0Error) -> Device {
+    let name = index == 0 ? "wormhole" : "wormhole\(index)"
+    return try card(name, weights: weights) { () throws(CardError) in
+      try KernelDriverTransport(card: index)
+    }
+  }
+
+  /// The vendor's simulator of a card, the library that `TT_METAL_SIMULATOR` names.
+  ///
+  /// - Parameter weights: how weights are kept on the card.
+  /// - Throws: ``PI0Error/device(_:)`` where the variable is not set or names no such library.
+  public static func simulator(
+    weights: CardWeightFormat = .bfloat16
+  ) throws(PI0Error) -> Device {
+    try card("simulator", weights: weights) { () throws(CardError) in try SimulatorTransport() }
+  }
+
+  /// The cards that this process has opened, by device name.
+  private static let sessions = Mutex<[String: CardSession]>([:])
+
+  private static func card(
+    _ name: String, weights: CardWeightFormat,
+    open: () throws(CardError) -> any Transport
+  ) throws(PI0Error) -> Device {
+    let session = try sessions.withLock { (sessions) throws(PI0Error) in
+      if let session = sessions[name] { return session }
+      do {
+        let session = CardSession(name: name, card: try Card(transport: open()))
+        sessions[name] = session
+        return session
+      } catch {
+        throw .device("\(error)")
+      }
+    }
+    return Device(name: name, backend: WormholeBackend(session, weights: weights.tileFormat))
+  }
+
+  /// Stops the card of this device and gives it back; every later use of its tensors and policies
+  /// throws. A second time, and on a device that is no card, it does nothing.
+  ///
+  /// - Throws: ``PI0Error/device(_:)`` where another thread is using the card.
+  public func close() throws(PI0Error) {
+    guard let backend = backend as? WormholeBackend else { return }
+    try backend.session.close()
+    Self.sessions.withLock { sessions in
+      if sessions[name] === backend.session { sessions[name] = nil }
+    }
+  }
+}

@@ -1,0 +1,263 @@
+import XCTest
+
+@testable import PI0Kit
+
+/// Operations on a card, compared with `reference` on operands that bfloat16 holds exactly.
+final class WormholeBackendTests: XCTestCase {
+  /// Rounding of a result to bfloat16, and of products.
+  private let limit = Tolerance(pcc: 0.99999, maximumError: .infinity, relativeRMS: 0.005)
+
+  private func device(_ weights: CardWeightFormat = .bfloat16) throws -> Device {
+    guard ProcessInfo.processInfo.environment["TT_METAL_SIMULATOR"] != nil else {
+      throw XCTSkip("no card to test on - set TT_METAL_SIMULATOR to libttsim.so")
+    }
+    return try .simulator(weights: weights)
+  }
+
+  override class func tearDown() {
+    if ProcessInfo.processInfo.environment["TT_METAL_SIMULATOR"] != nil {
+      try? Device.simulator().close()
+    }
+    super.tearDown()
+  }
+
+  private func random(_ shape: [Int], scale: Float = 1, seed: UInt64 = 1) throws -> Tensor {
+    try (Tensor.normal(shape, seed: seed) * scale).converted(to: .bfloat16)
+      .converted(to: .float32)
+  }
+
+  /// Computes `body` on the card, each operation alone and as one trace, and on `reference`.
+  private func compare(
+    _ name: String, _ operands: [Tensor], exact: Bool = false, tolerance: Tolerance? = nil,
+    on device: Device, _ body: ([Tensor]) throws(PI0Error) -> Tensor,
+    file: StaticString = #filePath,
+    line: UInt = #line
+  ) throws {
+    let expected = try body(operands)
+    let moved = try operands.map { try $0.moved(to: device) }
+    let alone = try body(moved).moved(to: .reference)
+    let traced = try device.traced(TraceCache(), moved) { (inputs) throws(PI0Error) in
+      try body(inputs)
+    }.moved(to: .reference)
+    for (how, actual) in [("alone", alone), ("traced", traced)] {
+      XCTAssertEqual(actual.shape, expected.shape, "\(name) \(how)", file: file, line: line)
+      let comparison = try Comparison(actual: actual.floats(), expected: expected.floats())
+      let wanted = exact ? Tolerance.exact : tolerance ?? limit
+      XCTAssertTrue(
+        wanted.admits(comparison), "\(name) \(how): \(comparison)", file: file, line: line)
+    }
+  }
+
+  func testLinear() throws {
+    let device = try device()
+    for (rows, inner, outer) in [
+      (1, 1, 1), (1, 32, 1024), (51, 64, 96), (50, 32, 130), (33, 129, 65), (7, 1000, 24),
+      (200, 96, 64), (51, 1024, 1024),
+    ] {
+      let x = try random([rows, inner])
+      let scale = 1 / Float(inner).squareRoot()
+      let weight = try random([outer, inner], scale: scale, seed: 2)
+      let bias = try random([outer], seed: 3)
+      for activation in Activation.allCases where rows < 60 || activation == .none {
+        let weights = try weight.moved(to: device)
+        let biases = try bias.moved(to: device)
+        try compare("linear \(rows)x\(inner)x\(outer) \(activation)", [x], on: device) {
+          (t) throws(PI0Error) in
+          let onCard = t[0].device == device
+          return try t[0].linear(
+            weight: onCard ? weights : weight, bias: onCard ? biases : bias,
+            activation: activation)
+        }
+      }
+    }
+  }
+
+  func testLinearOfABatch() throws {
+    let device = try device()
+    let weight = try random([48, 40], scale: 0.2, seed: 2)
+    let weights = try weight.moved(to: device)
+    for batch in 1...4 {
+      try compare("batch \(batch)", [random([batch, 11, 40])], on: device) {
+        (t) throws(PI0Error) in
+        try t[0].linear(weight: t[0].device == device ? weights : weight)
+      }
+    }
+  }
+
+  func testMatmul() throws {
+    let device = try device()
+    try compare("matmul", [random([37, 50]), random([50, 70], scale: 0.1, seed: 2)], on: device) {
+      (t) throws(PI0Error) in try t[0].matmul(t[1])
+    }
+  }
+
+  func testAddAndMultiplyBroadcast() throws {
+    let device = try device()
+    for (a, b) in [
+      ([5, 7], [5, 7]), ([2, 51, 64], [2, 51, 64]), ([51, 100], [100]), ([51, 100], [51, 1]),
+      ([3, 40, 33], [33]), ([3, 40, 33], [3, 40, 1]), ([3, 40, 33], [1, 40, 33]),
+      ([3, 1, 33], [40, 1]), ([33], [3, 40, 33]), ([4, 4], [1]),
+    ] {
+      let operands = [try random(a), try random(b, seed: 2)]
+      try compare("\(a) + \(b)", operands, on: device) { (t) throws(PI0Error) in try t[0] + t[1] }
+      try compare("\(a) * \(b)", operands, on: device) { (t) throws(PI0Error) in try t[0] * t[1] }
+    }
+    try compare("x * scalar", [random([51, 70])], on: device) {
+      (t) throws(PI0Error) in try t[0] * -0.1
+    }
+    try compare("x + scalar", [random([51, 70])], on: device) {
+      (t) throws(PI0Error) in try t[0] + 0.25
+    }
+  }
+
+  func testActivations() throws {
+    let device = try device()
+    for shape in [[1], [51, 70], [2, 33, 32]] {
+      try compare("silu \(shape)", [random(shape, scale: 3)], on: device) {
+        (t) throws(PI0Error) in try t[0].silu()
+      }
+      try compare("gelu \(shape)", [random(shape, scale: 3)], on: device) {
+        (t) throws(PI0Error) in try t[0].gelu()
+      }
+    }
+  }
+
+  /// Moving elements changes none of them.
+  func testConcatSliceRepeatReshape() throws {
+    let device = try device()
+    let x = try random([2, 51, 40])
+    func exactly(
+      _ name: String, _ operands: [Tensor], _ body: @escaping ([Tensor]) throws(PI0Error) -> Tensor
+    ) throws {
+      try compare(name, operands, exact: true, on: device, body)
+    }
+    for axis in 0..<3 {
+      var other = [2, 51, 40]
+      other[axis] = [1, 3, 24][axis]
+      try exactly("concat \(axis)", [x, random(other, seed: 2), x]) { (t) throws(PI0Error) in
+        try .concat(t, axis: axis)
+      }
+      let length = x.shape[axis]
+      for range in [0..<1, length - 1..<length, length / 3..<length] where !range.isEmpty {
+        try exactly("slice \(axis) \(range)", [x]) { (t) throws(PI0Error) in
+          try t[0].sliced(axis: axis, range)
+        }
+      }
+    }
+    try exactly(
+      "concat of state and actions", [random([3, 1, 64]), random([3, 50, 64], seed: 2)]
+    ) {
+      (t) throws(PI0Error) in try .concat(t, axis: 1)
+    }
+    try exactly("repeat rows", [random([2, 1, 40])]) { (t) throws(PI0Error) in
+      try t[0].repeated([1, 50, 1])
+    }
+    try exactly("repeat columns", [random([33, 24])]) { (t) throws(PI0Error) in
+      try t[0].repeated([2, 3])
+    }
+    try exactly("repeat to more axes", [random([3, 5])]) { (t) throws(PI0Error) in
+      try t[0].repeated([2, 2, 1])
+    }
+    for shape in [[102, 40], [2, 51, 8, 5], [4080], [51, 80], [2, 2040], [17, 240]] {
+      try exactly("reshape \(shape)", [x]) { (t) throws(PI0Error) in try t[0].reshaped(shape) }
+    }
+    try exactly("permute", [random([2, 3, 5, 40])]) { (t) throws(PI0Error) in
+      try t[0].permuted([1, 2, 0, 3])
+    }
+  }
+
+  func testTokenLookUp() throws {
+    let device = try device()
+    let table = try random([500, 96])
+    let onCard = try table.moved(to: device)
+    let tokens = try Tensor([7, 0, 499, 7, 7, 250] as [Int32], shape: [2, 3])
+    try compare("tokens", [tokens], exact: true, on: device) { (t) throws(PI0Error) in
+      try (t[0].device == device ? onCard : table).rows(t[0])
+    }
+    XCTAssertThrowsError(
+      try onCard.rows(Tensor([500] as [Int32], shape: [1]).moved(to: device)))
+  }
+
+  func testWeightsOfEightBits() throws {
+    let device = try device(.bfp8)
+    let x = try random([51, 256])
+    let weight = try random([192, 256], scale: 1 / 16, seed: 2)
+    let weights = try weight.moved(to: device)
+    let tolerance = Tolerance(pcc: 0.9999, maximumError: .infinity, relativeRMS: 0.01)
+    try compare("bfp8", [x], tolerance: tolerance, on: device) { (t) throws(PI0Error) in
+      try t[0].linear(weight: t[0].device == device ? weights : weight)
+    }
+  }
+
+  // MARK: - Embedders
+
+  func testTheFullSuffixWithWeightsOfEightBits() throws {
+    let io = try Fixtures.safetensors("golden/suffix_full.io.safetensors")
+    let device = try device(.bfp8)
+    let embedder = try SuffixEmbedder(
+      checkpoint: Checkpoint(path: Fixtures.path("golden/suffix_full.weights.safetensors")),
+      on: device)
+    let suffix = try embedder(
+      state: io.tensor("in.state", on: device),
+      noisyActions: io.tensor("in.noisy_actions", on: device),
+      timestep: io.tensor("in.timestep", on: device))
+    let comparison = try Comparison(
+      actual: suffix.embeddings.floats(), expected: io.tensor("suffix.embs").floats())
+    print("suffix embedding, bfp8 weights: \(comparison)")
+    XCTAssertGreaterThanOrEqual(comparison.pcc, 0.9995)
+  }
+
+  /// Four cameras' worth of features and a prompt, at the width of the published policy.
+  func testThePrefixAtFullWidth() throws {
+    let device = try device()
+    let width = 2048
+    let table = try random([600, width], scale: 0.02)
+    let features = try (0..<3).map { try random([1, 256, width], seed: UInt64($0 + 5)) }
+    let tokens = try Tensor((0..<48).map { Int32($0 * 11 % 600) }, shape: [1, 48])
+    func embed(_ t: [Tensor], _ table: Tensor) throws(PI0Error) -> Tensor {
+      let language = try table.rows(t[3]) * Float(width).squareRoot()
+      return try .concat([t[0], t[1], t[2], language], axis: 1)
+    }
+    let onCard = try table.moved(to: device)
+    try compare("prefix", features + [tokens], on: device) { (t) throws(PI0Error) in
+      try embed(t, t[3].device == device ? onCard : table)
+    }
+  }
+
+  func testEmbeddersOfTheGoldenPolicies() throws {
+    let device = try device()
+    let rows = try Validation(fixtures: Fixtures.path("golden"), on: device).run()
+    for row in rows {
+      XCTAssertNotEqual(row.verdict, .fail, "\(row)")
+      XCTAssertNotEqual(row.verdict, .skipped, "\(row)")
+    }
+  }
+
+  func testATraceGivesTheSameBytesAgain() throws {
+    let device = try device()
+    let embedder = try SuffixEmbedder(
+      checkpoint: Checkpoint(path: Fixtures.path("golden/suffix_full.weights.safetensors")),
+      on: device)
+    let io = try Fixtures.safetensors("golden/suffix_full.io.safetensors")
+    func embed() throws -> [Float] {
+      try embedder(
+        state: io.tensor("in.state", on: device),
+        noisyActions: io.tensor("in.noisy_actions", on: device),
+        timestep: io.tensor("in.timestep", on: device)
+      ).embeddings.floats()
+    }
+    let first = try embed()
+    for _ in 0..<3 { XCTAssertEqual(try embed(), first) }
+  }
+
+  func testAClosedCardThrows() throws {
+    let device = try device()
+    let x = try random([4, 4]).moved(to: device)
+    let y = try x + x
+    try device.close()
+    try device.close()
+    XCTAssertThrowsError(try y.floats())
+    XCTAssertThrowsError(try x + x)
+    XCTAssertNoThrow(try Device.simulator())
+  }
+}
