@@ -42,8 +42,15 @@ package struct MatrixCommand {
   /// Where the first output tile stands.
   package var outRow: UInt32 = 0
   package var outColumn: UInt32 = 0
-  /// fp32 bits of a factor on the result of `reduce`, before bias.
+  /// fp32 bits of a factor on the result of `reduce`, before bias, or on `b` of a `binary` that is
+  /// exact.
   package var scale: UInt32 = 0x3F80_0000
+
+  /// ``Operation/binary`` in full fp32, on the vector unit.
+  @inline(__always) package var isExact: Bool {
+    aFormat == DataFormat.float32 && bFormat == DataFormat.float32
+      && broadcast == BroadcastCode.none
+  }
 
   package init() {}
 

@@ -40,8 +40,7 @@ func activate(_ activation: UInt32, tiles: UInt32, from first: UInt32) {
   Thread.drain()
 }
 
-/// Mode 3 as products have it. Element by element, only a column or row broadcast uses mode 3, and
-/// sets its own again.
+/// Mode 3 as products have it.
 func restoreModeThree() {
   setAddressMode(
     3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(32),

@@ -1,6 +1,7 @@
 // Math thread: two tiles, element by element.
 
 func combineElements(_ command: MatrixCommand) {
+  if command.isExact { return combineExactly(command) }
   recordElements(multiplies: command.multiplies, broadcast: command.broadcast)
   programLoop(
     Replay.elements, phases: command.multiplies ? command.phases : 1, release: 3)
@@ -10,7 +11,10 @@ func combineElements(_ command: MatrixCommand) {
     begin(half: half)
     selectDst(4 * half)
     Thread.push(Tensix.mop())
-    activate(command.activation, tiles: 1, from: 4 * half)
+    if command.activation != ActivationCode.none {
+      activate(command.activation, tiles: 1, from: 4 * half)
+      setElementModes(broadcast: command.broadcast, multiplies: command.multiplies)
+    }
     finish()
     half ^= 1
   }

@@ -11,8 +11,11 @@
 
   serve(done: Control.donePack) { sequence in
     switch operation(of: sequence) {
-    case Operation.linear, Operation.binary: packHalves(MatrixCommand(sequence))
+    case Operation.linear: packHalves(MatrixCommand(sequence))
     case Operation.reduce: packSums(MatrixCommand(sequence))
+    case Operation.binary:
+      let command = MatrixCommand(sequence)
+      if command.isExact { packSums(command) } else { packHalves(command) }
     default: break
     }
   }
@@ -29,7 +32,8 @@ func packHalves(_ command: MatrixCommand) {
   }
 }
 
-/// Of planes, the sum is in tile 0, and all of Dst is free when that is packed.
+/// Where the unpacker writes into Dst, the result is in tile 0, and all of Dst is free when that is
+/// packed.
 func packSums(_ command: MatrixCommand) {
   configurePackers(command.outFormat)
   command.forEachBlock { _ in

@@ -23,17 +23,21 @@ enum Unpacker {
   static var sourceB: UInt32 { 1 }
 }
 
-/// Formats of both unpackers, of the source registers and of what the packers take from Dst. Nobody
+/// Formats of the source registers, of what the packers take from Dst, and of both unpackers. Nobody
 /// else of the tile is at work on this command before the first tile is unpacked.
 func configureSources(a: UInt32, b: UInt32, out: UInt32) {
   // The packers round fp32 to bfloat16 where Dst is said to hold that.
   let packed = out == DataFormat.bfloat16 ? DataFormat.bfloat16 : DataFormat.float32
   Configuration[1] =
-    source(a) << 17 | source(b) << 21 | packed << 25 | 1 << 29 | 1 << 30  // fp32 Dst
-  configureSourceA(a)
+    arithmetic(a) << 17 | arithmetic(b) << 21 | packed << 25 | 1 << 29 | 1 << 30  // fp32 Dst
+  configureUnpackers(a: a, b: b)
+}
+
+/// What the unpackers read; they are idle.
+func configureUnpackers(a: UInt32, b: UInt32) {
   Configuration[92] = b | 1 << 4 | 256 << 16
   Configuration[100] = source(b) | 2 << 4
-  awaitConfiguration()
+  configureSourceA(a)
 }
 
 /// Unpacker 0 goes to SrcA.
@@ -66,6 +70,12 @@ func configureDst() {
   format == DataFormat.float32 ? DataFormat.tf32 : format
 }
 
+/// What the matrix unit takes it for. To it, bfp8 is bfloat16 with fewer bits, so tiles of both can
+/// follow one another.
+@inline(__always) func arithmetic(_ format: UInt32) -> UInt32 {
+  format == DataFormat.float32 ? DataFormat.tf32 : DataFormat.bfloat16
+}
+
 /// One tile to SrcA or SrcB. The address travels through the instruction queue, so nothing waits here.
 @inline(never) func unpackTile(_ unpacker: UInt32, from address: UInt32) {
   setUnpackAddress(unpacker, address)
@@ -93,8 +103,13 @@ var stepsToDrain: UInt32 { 4 }
 /// Each weight goes to SrcA once, the activations of all rows of the block pass in SrcB.
 func unpackLinear(_ command: MatrixCommand) {
   let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let bfloat16 = DataFormat.bfloat16
+  let changesFormats =
+    (command.bias != 0 || command.residual != 0)
+    && (command.aFormat != bfloat16 || command.bFormat != bfloat16)
   configureSources(a: command.bFormat, b: command.aFormat, out: command.outFormat)
   command.forEachBlock { block in
+    if changesFormats { configureUnpackers(a: command.bFormat, b: command.aFormat) }
     let firstLeft = left.first
     var firstRight = right.first, number = firstLeft
     for step in 0..<block.steps {
@@ -114,6 +129,7 @@ func unpackLinear(_ command: MatrixCommand) {
     finishUnpacking()
     right.pop(firstRight &- right.first)
     if block.endsUnit { left.pop(number &- firstLeft) }
+    if changesFormats { configureUnpackers(a: bfloat16, b: bfloat16) }
     unpackAddends(command, block, right)
   }
 }
@@ -142,6 +158,7 @@ func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: Circ
 }
 
 func unpackPairs(_ command: MatrixCommand) {
+  if command.isExact { return unpackPairsToDst(command) }
   let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
   command.forEachBlock { _ in
@@ -156,6 +173,30 @@ func unpackPairs(_ command: MatrixCommand) {
   }
 }
 
+/// a to tile 0 of Dst, b to tile 1.
+func unpackPairsToDst(_ command: MatrixCommand) {
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
+  configureDst()
+  command.forEachBlock { _ in
+    awaitDst()
+    let leftNumber = left.first, rightNumber = right.first
+    left.wait(for: leftNumber)
+    unpackToDst(0, from: left.slot(leftNumber))
+    right.wait(for: rightNumber)
+    unpackToDst(1, from: right.slot(rightNumber))
+    finishUnpacking()
+    left.pop()
+    right.pop()
+    Thread.push(Tensix.sempost(Semaphore.unpackToMath))
+  }
+}
+
+@inline(__always) func awaitDst() {
+  Thread.push(Tensix.semwaitWhileZero(Semaphore.dstFree, blocking: Block.unpack | Block.sync))
+  Thread.push(Tensix.semget(Semaphore.dstFree))
+}
+
 /// Partial sums go to Dst, where nobody else may be at work.
 func unpackPlanes(_ command: MatrixCommand) {
   let left = CircularBuffer.left(DataFormat.float32)
@@ -166,9 +207,7 @@ func unpackPlanes(_ command: MatrixCommand) {
     var done: UInt32 = 0
     while done < command.inner {
       let count = planesAtOnce(after: done, of: command.inner)
-      Thread.push(
-        Tensix.semwaitWhileZero(Semaphore.dstFree, blocking: Block.unpack | Block.sync))
-      Thread.push(Tensix.semget(Semaphore.dstFree))
+      awaitDst()
       let number = left.first
       for i in 0..<count {
         left.wait(for: number &+ i)

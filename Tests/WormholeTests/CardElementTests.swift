@@ -36,6 +36,51 @@ final class CardElementTests: DeviceTestCase {
     }
   }
 
+  /// Several blocks a tile: what the activation changes must not last.
+  func testActivationOfABroadcastSum() throws {
+    let card = try card()
+    var values = Values(seed: 7)
+    let x = values.array(300 * 512)
+    let a = try card.matrix(x, rows: 300, columns: 512)
+    let out = try card.allocate(rows: 300, columns: 512)
+    for (rows, columns) in [(1, 512), (300, 1), (1, 1)] {
+      let y = values.array(rows * columns)
+      let b = try card.matrix(y, rows: rows, columns: columns)
+      try card.run { try $0.binary(.add, a, b, activation: .gelu, into: out) }
+      let want = x.indices.map { i in
+        gelu(x[i] + y[(rows == 1 ? 0 : i / 512) * columns + (columns == 1 ? 0 : i % 512)])
+      }
+      assertClose(try card.download(out), want, rms: 0.003, "[\(rows), \(columns)]")
+      card.free(b)
+    }
+    for matrix in [a, out] { card.free(matrix) }
+  }
+
+  /// float32 with float32 keeps every bit that it can; with bfloat16, eleven.
+  func testFloat32() throws {
+    let card = try card()
+    var values = Values(seed: 6)
+    let x = (0..<70 * 100).map { _ in values.next() }, y = x.map { _ in values.next() }
+    let a = try card.matrix(x, rows: 70, columns: 100, .float32)
+    let b = try card.matrix(y, rows: 70, columns: 100, .float32)
+    let out = try card.allocate(rows: 70, columns: 100, format: .float32)
+    try card.run { try $0.binary(.add, a, b, scale: -0.1, into: out) }
+    assertClose(
+      try card.download(out), x.indices.map { x[$0] - 0.1 * y[$0] }, rms: 1e-7, "x - y / 10")
+    try card.run { try $0.binary(.multiply, a, b, into: out) }
+    assertClose(try card.download(out), x.indices.map { x[$0] * y[$0] }, rms: 1e-7, "x y")
+    try card.run { try $0.binary(.add, a, b, activation: .silu, into: out) }
+    assertClose(
+      try card.download(out), x.indices.map { silu(x[$0] + y[$0]) }, rms: 1e-5, "silu(x + y)")
+    let row = try card.matrix(Array(y.prefix(100)), rows: 1, columns: 100)
+    try card.run { try $0.binary(.add, a, row, into: out) }
+    assertClose(
+      try card.download(out),
+      x.indices.map { x[$0] + TileCodec.float(TileCodec.bfloat16(y[$0 % 100])) }, rms: 0.001,
+      "x + row")
+    for matrix in [a, b, out, row] { card.free(matrix) }
+  }
+
   func testUnary() throws {
     let card = try card()
     var values = Values(seed: 5)

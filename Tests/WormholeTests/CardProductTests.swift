@@ -6,7 +6,8 @@ import XCTest
 final class CardProductTests: DeviceTestCase {
   func check(
     rows: Int, inner: Int, columns: Int, bias: Bool = true, residual: Bool = false,
-    activation: Activation = .none, weight format: TileFormat = .bfloat16,
+    activation: Activation = .none, a aFormat: TileFormat = .bfloat16,
+    weight format: TileFormat = .bfloat16,
     out outFormat: TileFormat = .bfloat16, rms: Double = 0.003, seed: UInt64 = 3
   ) throws {
     let card = try card()
@@ -14,7 +15,7 @@ final class CardProductTests: DeviceTestCase {
     let x = values.array(rows * inner)
     let w = values.array(inner * columns, scale: 2 / Float(inner).squareRoot())
     let b = values.array(columns), r = values.array(rows * columns)
-    let a = try card.matrix(x, rows: rows, columns: inner)
+    let a = try card.matrix(x, rows: rows, columns: inner, aFormat)
     let weight = try card.matrix(w, rows: inner, columns: columns, format)
     let biasMatrix = bias ? try card.matrix(b, rows: 1, columns: columns) : nil
     let residualMatrix = residual ? try card.matrix(r, rows: rows, columns: columns) : nil
@@ -57,6 +58,18 @@ final class CardProductTests: DeviceTestCase {
   }
   func testBfp8Weights() throws {
     try check(rows: 51, inner: 256, columns: 96, weight: .bfp8)
+  }
+  /// One chunk, so that the product itself adds bias and residual.
+  func testFormatsWithAddends() throws {
+    for a in [TileFormat.bfloat16, .float32] {
+      for weight in [TileFormat.bfloat16, .bfp8] {
+        for columns in [40, 5120] {
+          try check(
+            rows: 70, inner: 64, columns: columns, residual: true, a: a, weight: weight,
+            out: columns == 40 ? .float32 : .bfloat16)
+        }
+      }
+    }
   }
   func testManyRows() throws { try check(rows: 300, inner: 160, columns: 288) }
   func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }

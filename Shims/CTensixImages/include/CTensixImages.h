@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "ca044be6794a526c3ab631b181fc8e11b68e3dc3c2d41a0908686cf7e5e44a96";
+    "6213d7198aca77f53f43edff99e24d11f9500a65a7da17ab627b7d647b12b67d";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

@@ -21,7 +21,7 @@ package struct CommandBuilder {
   /// out = activation(a weight + bias + residual), summed in fp32.
   ///
   /// - Parameters:
-  ///   - a: [rows, inner] in bfloat16.
+  ///   - a: [rows, inner] in bfloat16, or in float32, of which 11 bits of significand are used.
   ///   - weight: [inner, columns] in bfloat16 or bfp8.
   ///   - bias: [1, columns] in bfloat16.
   ///   - residual: [rows, columns] in bfloat16.
@@ -35,7 +35,7 @@ package struct CommandBuilder {
   ) throws(CardError) {
     let call = "linear"
     try require(a.columns == weight.rows, call, a, weight)
-    try require(a.format == .bfloat16, call, a)
+    try require(a.format != .bfp8, call, a)
     try require(weight.format != .float32, call, weight)
     try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
@@ -104,15 +104,18 @@ package struct CommandBuilder {
   /// How two matrices are combined.
   package enum Combination: Hashable, Sendable { case add, multiply }
 
-  /// out = activation(a + b) or activation(a * b).
+  /// out = activation(a + scale * b) or activation(a * b).
+  ///
+  /// Two matrices of float32 that have the same shape are combined in float32. Otherwise 11 bits of
+  /// significand of a float32 value are used, and `scale` must be 1.
   ///
   /// - Parameters:
-  ///   - a: [rows, columns] in bfloat16 or float32, of which 11 bits of significand are used.
-  ///   - b: [rows, columns], [1, columns], [rows, 1] or [1, 1]; the same.
+  ///   - a: [rows, columns] in bfloat16 or float32.
+  ///   - b: [rows, columns], [1, columns], [rows, 1] or [1, 1] in bfloat16 or float32.
   ///   - out: [rows, columns] in bfloat16 or float32.
   package mutating func binary(
-    _ combination: Combination, _ a: Matrix, _ b: Matrix, activation: Activation = .none,
-    into out: Matrix
+    _ combination: Combination, _ a: Matrix, _ b: Matrix, scale: Float = 1,
+    activation: Activation = .none, into out: Matrix
   ) throws(CardError) {
     let call = "\(combination)"
     try require(a.format != .bfp8, call, a)
@@ -130,13 +133,19 @@ package struct CommandBuilder {
     command.broadcast =
       (b.rows == a.rows ? 0 : BroadcastCode.row)
       | (b.columns == a.columns ? 0 : BroadcastCode.column)
+    command.scale = scale.bitPattern
+    try require(scale == 1 || (command.isExact && combination == .add), call, a, b)
     setElements(of: &command, a)
     (command.b, command.bStride) = (b.base, UInt32(b.tileColumns))
     setOutput(of: &command, to: out, column: 0)
     var cost = elementCost(command, read: a.format.tileBytes + b.format.tileBytes, out: out)
-    let instructions = 8 * (combination == .multiply ? 4 : 1)
-    cost.products += instructions * a.pageCount
-    cost.productsOfBusiestTile += instructions * share(of: a.pageCount)
+    if command.isExact {
+      cost.vectorInstructionsOfBusiestTile += 32 * 5 * share(of: a.pageCount)
+    } else {
+      let instructions = 8 * (combination == .multiply ? 4 : 1)
+      cost.products += instructions * a.pageCount
+      cost.productsOfBusiestTile += instructions * share(of: a.pageCount)
+    }
     append(command, cost: cost)
   }
 
