@@ -317,7 +317,7 @@ struct SimulatorLibrary: @unchecked Sendable {
 }
 
 /// The host's memory as the simulated card reaches it; bus address 0 is the first pinned byte.
-private struct SimulatedHost {
+struct SimulatedHost {
   private var start: UInt?
   private var count = 0
   private(set) var strayBytes = 0
@@ -359,4 +359,4 @@ private struct SimulatedHost {
   }
 }
 
-private let simulatedHost = Mutex(SimulatedHost())
+let simulatedHost = Mutex(SimulatedHost())
