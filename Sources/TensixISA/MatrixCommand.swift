@@ -29,6 +29,8 @@ package struct MatrixCommand {
   package var blockColumns: UInt32 = 0
 
   // DRAM addresses; of bias and residual, 0 stands for none.
+
+  /// 0 for the planes of `reduce` in the tile's own L1, each output tile's one after the other.
   package var a: UInt32 = 0
   package var aStride: UInt32 = 0
   package var b: UInt32 = 0
@@ -37,6 +39,7 @@ package struct MatrixCommand {
   package var bias: UInt32 = 0
   /// A bfloat16 matrix of `rows` x `columns` tiles.
   package var residual: UInt32 = 0
+  /// 0 for planes of `linear` that go to the L1 of the tile whose share of `reduce` they are.
   package var out: UInt32 = 0
   package var outStride: UInt32 = 0
   /// Where the first output tile stands.

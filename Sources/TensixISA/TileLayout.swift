@@ -77,6 +77,9 @@ package enum Buffer {
   /// The master's alone: a command from DRAM, on its way to all tiles.
   package static var fetchedCommand: UInt32 { 0x19080 }
 
+  /// x | y << 6 of every tile that takes part.
+  package static var tiles: UInt32 { 0x19200 }
+
   /// A tile whose column 0 is 1.0: times a tile with a bias in row 0, it adds that to every row.
   package static var ones: UInt32 { 0x1A000 }
   /// The identity: times a tile, it adds that exactly.
@@ -92,7 +95,14 @@ package enum Buffer {
   package static var output: UInt32 { 0x140000 }
   package static var outputDepth: UInt32 { 16 }
 
-  /// For commands that only move data, the reader's and the writer's.
+  /// For what one command alone knows: what moving needs, or partial sums on their way from `linear` to
+  /// `reduce`.
   package static var scratch: UInt32 { 0x150000 }
   package static var scratchBytes: UInt32 { 0x1E000 }
+
+  /// Partial sums in fp32 that fit.
+  package static var planeCount: UInt32 { scratchBytes / 4096 }
+  @inline(__always) package static func plane(_ number: UInt32) -> UInt32 {
+    scratch + number * 4096
+  }
 }

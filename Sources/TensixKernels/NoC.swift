@@ -52,6 +52,14 @@ struct NoC {
       target: position(xy & 0x3F, xy >> 6), targetAddress: from,
       result: ownPosition, resultAddress: address, control: 0x4090, length: bytes)
   }
+  /// From L1 to the L1 of the tile at `xy` = x | y << 6; both addresses equal modulo 16.
+  @inline(__always) func write(
+    _ address: UInt32, to other: UInt32, of xy: UInt32, bytes: UInt32
+  ) {
+    issue(
+      target: ownPosition, targetAddress: address,
+      result: position(xy & 0x3F, xy >> 6), resultAddress: other, control: 0x4092, length: bytes)
+  }
   /// Adds 1 to a word of the L1 at `xy` = x | y << 6.
   @inline(__always) func increment(_ address: UInt32, at xy: UInt32, returning: UInt32) {
     while Memory[base + 0x28] != 0 {}

@@ -125,13 +125,13 @@ func readAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: Circul
   right.push(biases + residuals)
 }
 
-/// Partial sums lie one plane under the other.
+/// Partial sums lie in DRAM one plane under the other, or are here.
 func readPlanes(_ command: MatrixCommand) {
   let noc = NoC.one
   let left = CircularBuffer.left(DataFormat.float32)
   let right = CircularBuffer.right(DataFormat.bfloat16)
   command.forEachBlock { block in
-    var plane: UInt32 = 0
+    var plane: UInt32 = command.a == 0 ? command.inner : 0
     while plane < command.inner {
       let count = min(batch, command.inner - plane)
       let number = left.reserve(count), awaited = noc.readsDone &+ count

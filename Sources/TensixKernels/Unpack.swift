@@ -202,6 +202,7 @@ func unpackPlanes(_ command: MatrixCommand) {
   let left = CircularBuffer.left(DataFormat.float32)
   let right = CircularBuffer.right(DataFormat.bfloat16)
   configureSources(a: DataFormat.bfloat16, b: DataFormat.bfloat16, out: command.outFormat)
+  var plane: UInt32 = 0
   command.forEachBlock { block in
     configureDst()
     var done: UInt32 = 0
@@ -210,11 +211,17 @@ func unpackPlanes(_ command: MatrixCommand) {
       awaitDst()
       let number = left.first
       for i in 0..<count {
-        left.wait(for: number &+ i)
-        unpackToDst(done == 0 ? i : i + 1, from: left.slot(number &+ i))
+        let tile = done == 0 ? i : i + 1
+        if command.a == 0 {
+          unpackToDst(tile, from: Buffer.plane(plane))
+          plane += 1
+        } else {
+          left.wait(for: number &+ i)
+          unpackToDst(tile, from: left.slot(number &+ i))
+        }
       }
       finishUnpacking()
-      left.pop(count)
+      if command.a != 0 { left.pop(count) }
       Thread.push(Tensix.sempost(Semaphore.unpackToMath))
       done += count
     }

@@ -31,10 +31,14 @@ func writeResults(_ command: MatrixCommand) {
         buffer.pop(number &- buffer.first)
         ready = buffer.waitForAny()
       }
-      let page = (top + row) * command.outStride + command.outColumn + block.column
-      noc.write(
-        buffer.slot(number), to: DRAMLocation(base: command.out, page: page, pageBytes: bytes),
-        bytes: bytes)
+      if command.out == 0 {
+        writePlane(command, block, row: block.row + row, from: buffer.slot(number))
+      } else {
+        let page = (top + row) * command.outStride + command.outColumn + block.column
+        noc.write(
+          buffer.slot(number), to: DRAMLocation(base: command.out, page: page, pageBytes: bytes),
+          bytes: bytes)
+      }
       number &+= 1
       ready -= 1
       awaited &+= 1
@@ -42,6 +46,18 @@ func writeResults(_ command: MatrixCommand) {
   }
   noc.awaitWrites(awaited)
   buffer.pop(number &- buffer.first)
+}
+
+/// To the tile that will add this output tile's planes: `reduce` gives every `tileCount`-th to one.
+func writePlane(
+  _ command: MatrixCommand, _ block: OutputBlock, row: UInt32, from slot: UInt32
+) {
+  let count = Memory[Control.tileCount]
+  let output = row * command.columns + block.column
+  let planes = (command.inner + command.chunk - 1) / command.chunk
+  NoC.zero.write(
+    slot, to: Buffer.plane(output / count * planes + block.plane),
+    of: Memory[Buffer.tiles + 4 * (output % count)], bytes: 4096)
 }
 
 /// Drains the output buffer into memory of the host, as long as that is the card's to write.

@@ -52,7 +52,15 @@ final class CardProductTests: DeviceTestCase {
   func testPlanesWithResidual() throws {
     try check(rows: 70, inner: 512, columns: 40, residual: true)
   }
-  func testManyPlanes() throws { try check(rows: 1, inner: 1024, columns: 32) }
+  /// More planes than L1 has room for go through DRAM.
+  func testManyPlanes() throws {
+    let shape = WorkSplit.Shape(
+      rows: 1, columns: 1, inner: 64, aBytes: 2048, bBytes: 2048, phases: 3)
+    let tiles = try card().tiles.count
+    XCTAssertFalse(
+      WorkSplit.best(for: shape, tiles: tiles).planesFitTiles(shape, tiles: tiles))
+    try check(rows: 1, inner: 2048, columns: 32, residual: true)
+  }
   func testFloat32Out() throws {
     try check(rows: 51, inner: 64, columns: 96, out: .float32, rms: 0.0005)
   }

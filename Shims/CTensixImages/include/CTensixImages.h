@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "6213d7198aca77f53f43edff99e24d11f9500a65a7da17ab627b7d647b12b67d";
+    "befe73dc481fc7b13f0b6c6420833f7109834eb359c61be338fcb64fc2409f9e";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

@@ -97,6 +97,9 @@ package final class Card {
     try transport.multicast(
       tile { row, column in row == column ? 1 : 0 }, at: UInt64(Buffer.identity))
 
+    try transport.multicast(
+      tiles.map { UInt32($0.x | $0.y << 6) }, at: UInt64(Buffer.tiles))
+
     let receivers = UInt32(transport.layout.tiles.count)
     for (index, tile) in tiles.enumerated() {
       try transport.write(

@@ -62,38 +62,43 @@ package struct CommandBuilder {
       command.residual = residual?.base ?? 0
       command.activation = activation.code
       setOutput(of: &command, to: out, column: outColumn)
-      append(command, cost: linearCost(shape, split, command, out: out))
+      append(command, cost: linearCost(shape, split, command, out: out.format))
     } else {
-      let planes = try card.reserve(
-        rows: split.planes * shape.rows * 32, columns: shape.columns * 32, format: .float32)
-      scratch.append(planes)
-      setOutput(of: &command, to: planes, column: 0)
-      append(command, cost: linearCost(shape, split, command, out: planes))
+      var planes: Matrix?
+      if !split.planesFitTiles(shape, tiles: tiles) {
+        let matrix = try card.reserve(
+          rows: split.planes * shape.rows * 32, columns: shape.columns * 32, format: .float32)
+        scratch.append(matrix)
+        planes = matrix
+      }
+      command.outFormat = TileFormat.float32.code
+      (command.out, command.outStride) = (planes?.base ?? 0, UInt32(shape.columns))
+      append(command, cost: linearCost(shape, split, command, out: .float32))
       reduce(
         planes, count: split.planes, rows: shape.rows, columns: shape.columns, bias: bias,
         residual: residual, activation: activation, scale: 1, into: out, outColumn: outColumn)
     }
   }
 
-  /// Adds `count` planes that lie one under the other.
+  /// Adds `count` planes that lie one under the other, or in the tiles' L1 where nil.
   private mutating func reduce(
-    _ planes: Matrix, count: Int, rows: Int, columns: Int, bias: Matrix?, residual: Matrix?,
+    _ planes: Matrix?, count: Int, rows: Int, columns: Int, bias: Matrix?, residual: Matrix?,
     activation: Activation, scale: Float, into out: Matrix, outColumn: Int
   ) {
     var command = MatrixCommand()
     command.operation = Operation.reduce
-    command.aFormat = planes.format.code
+    command.aFormat = TileFormat.float32.code
     command.phases = UInt32(Self.phases)
     command.activation = activation.code
     (command.rows, command.columns) = (UInt32(rows), UInt32(columns))
     (command.inner, command.chunk) = (UInt32(count), UInt32(count))
     (command.blockRows, command.blockColumns) = (1, 1)
-    (command.a, command.aStride) = (planes.base, UInt32(planes.tileColumns))
+    (command.a, command.aStride) = (planes?.base ?? 0, UInt32(columns))
     command.bias = bias?.base ?? 0
     command.residual = residual?.base ?? 0
     command.scale = scale.bitPattern
     setOutput(of: &command, to: out, column: outColumn)
-    var cost = elementCost(command, read: count * 4096, out: out)
+    var cost = elementCost(command, read: planes == nil ? 0 : count * 4096, out: out)
     let share = share(of: rows * columns)
     cost.vectorInstructionsOfBusiestTile += share * 32 * (3 * (count - 1) + 2)
     append(command, cost: cost)
@@ -252,7 +257,7 @@ package struct CommandBuilder {
   private func share(of units: Int) -> Int { (units + tiles - 1) / tiles }
 
   private func linearCost(
-    _ shape: WorkSplit.Shape, _ split: WorkSplit, _ command: MatrixCommand, out: Matrix
+    _ shape: WorkSplit.Shape, _ split: WorkSplit, _ command: MatrixCommand, out: TileFormat
   ) -> CommandCost {
     let outputs = shape.rows * shape.columns
     let rowBlocks = (shape.rows + split.blockRows - 1) / split.blockRows
@@ -267,8 +272,9 @@ package struct CommandBuilder {
     cost.dramBytesRead =
       groups * shape.rows * shape.inner * shape.aBytes
       + rowBlocks * shape.inner * shape.columns * shape.bBytes + addends * 2048
-    cost.dramBytesWritten = outputs * split.planes * out.format.tileBytes
-    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    let written = outputs * split.planes * out.tileBytes
+    cost.dramBytesWritten = command.out == 0 ? 0 : written
+    cost.nocBytes = cost.dramBytesRead + written
     cost.products = tileProducts * 16 * shape.phases
     cost.matrixTiles = min(split.units, tiles)
     // The first tile's units are as large as any.
@@ -281,6 +287,10 @@ package struct CommandBuilder {
       * (steps * (rows * shape.aBytes + columns * shape.bBytes)
         + (command.bias != 0 ? columns * 2048 : 0)
         + (command.residual != 0 ? rows * columns * 2048 : 0))
+    // Planes come to the tile from others.
+    if command.out == 0 {
+      cost.nocBytesOfBusiestTile += share(of: outputs) * split.planes * 4096
+    }
     cost.vectorInstructionsOfBusiestTile = units * rows * columns * vectorInstructions(command)
     return cost
   }

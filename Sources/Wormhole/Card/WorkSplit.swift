@@ -82,11 +82,20 @@ struct WorkSplit: Hashable {
     let rounds = (units + tiles - 1) / tiles
     var cycles = max(rounds * max(products, (a + b) / 32), units * (a + b) / 288)
     if planes > 1 {
-      // Planes are written and read again, and another command has its barrier and its start.
-      let outputs = shape.rows * shape.columns
-      cycles += 2 * planes * outputs * 4096 / 288 + 2000
-      cycles += (outputs + tiles - 1) / tiles * planes * 4 * 32
+      // Planes are written and added, and another command has its barrier and its start.
+      let outputs = shape.rows * shape.columns, share = (outputs + tiles - 1) / tiles
+      if planesFitTiles(shape, tiles: tiles) {
+        cycles += share * planes * 4096 / 32
+      } else {
+        cycles += 2 * planes * outputs * 4096 / 288
+      }
+      cycles += share * planes * 3 * 32 + 2000
     }
     return cycles
+  }
+
+  /// Whether the planes of every tile's share of the output fit its L1, where they need no DRAM.
+  func planesFitTiles(_ shape: Shape, tiles: Int) -> Bool {
+    (shape.rows * shape.columns + tiles - 1) / tiles * planes <= Int(Buffer.planeCount)
   }
 }
