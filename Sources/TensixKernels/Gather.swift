@@ -31,17 +31,37 @@ extension GatherCommand {
       q += 1
       i = 0
     }
-    if hasTable && runs != 0 {
-      let place = DRAMLocation(tableEntry: firstEntry, of: table)
-      let entries = MovingScratch.entries + place.address & 31
-      reader.read(place, bytes: 4 * runs, to: entries)
-      reader.finish()
-      for run in 0..<runs {
-        let source = Memory[entries + 4 * run]
-        Memory[MovingScratch.run(run) + 4] = source < sourceRows ? source : MovingScratch.zeros
-      }
-    }
+    if hasTable && runs != 0 { runs = resolve(runs, firstEntry: firstEntry, &reader) }
     return (runs, total)
+  }
+
+  /// Gives runs of one row the sources that the table has for them, and joins those that follow one
+  /// another; returns how many runs are left.
+  private func resolve(
+    _ runs: UInt32, firstEntry: UInt32, _ reader: inout ElementReader
+  ) -> UInt32 {
+    let place = DRAMLocation(tableEntry: firstEntry, of: table)
+    let entries = MovingScratch.entries + place.address & 31
+    reader.read(place, bytes: 4 * runs, to: entries)
+    reader.finish()
+    var last: UInt32 = 0, count: UInt32 = 0
+    var nextRow = MovingScratch.zeros, nextSource = MovingScratch.zeros
+    for run in 0..<runs {
+      let row = Run(run).row
+      let entry = Memory[entries + 4 * run]
+      let source = entry < sourceRows ? entry : MovingScratch.zeros
+      if row == nextRow && source == nextSource && row & 15 != 0 && source & 15 != 0 {
+        count += 1
+        Run.store(last, row: row + 1 - count, count: count, source: source + 1 - count)
+      } else {
+        if count != 0 { last += 1 }
+        count = 1
+        Run.store(last, row: row, count: 1, source: source)
+      }
+      nextRow = row + 1
+      nextSource = source &+ 1
+    }
+    return last + 1
   }
 }
 

@@ -117,6 +117,15 @@ final class GatherTests: DeviceTestCase {
         Move(
           ids: Array(ids[..<35]), column: 7, columns: 40, blocks: 5, outRow: 3, outBlockStride: 15,
           outColumn: 20), from: (100, 70), into: (80, 80), format)
+      // Rows that follow one another, over the edges of faces and blocks, and before a row that is none.
+      try check(
+        Move(
+          ids: (0..<90).map { UInt32($0 % 61 + 40) }, columns: 70, blocks: 3, outRow: 1,
+          outBlockStride: 31),
+        from: (100, 70), into: (100, 70), format)
+      try check(
+        Move(ids: (0..<45).map { .max - 20 &+ $0 }, column: 1, columns: 60, outRow: 5),
+        from: (100, 70), into: (60, 70), format)
       try check(Move(ids: [5], columns: 32), from: (6, 32), into: (1, 32), format)
     }
   }

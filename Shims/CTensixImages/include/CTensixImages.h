@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "befe73dc481fc7b13f0b6c6420833f7109834eb359c61be338fcb64fc2409f9e";
+    "5f6f8b0888496485ef164c2f7a520c25ea4477d0775bdf7b224979b0f67f6331";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {
