@@ -80,7 +80,9 @@ struct WorkSplit: Hashable {
     let a = blockRows * chunk * shape.aBytes, b = blockColumns * chunk * shape.bBytes
     let products = 16 * shape.phases * blockRows * blockColumns * chunk
     let rounds = (units + tiles - 1) / tiles
-    var cycles = max(rounds * max(products, (a + b) / 32), units * (a + b) / 288)
+    // The busiest tile and DRAM overlap, but neither quite hides the other.
+    let tile = rounds * max(products, (a + b) / 32), dram = units * (a + b) / 288
+    var cycles = max(tile, dram) + min(tile, dram) / 4
     if planes > 1 {
       // Planes are written and added, and another command has its barrier and its start.
       let outputs = shape.rows * shape.columns, share = (outputs + tiles - 1) / tiles
