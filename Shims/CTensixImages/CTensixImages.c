@@ -993,7 +993,7 @@ static const uint32_t reader[] = {
 };
 
 static const struct tx_image tx_images[tx_image_count] = {
-  {"sequencer", 0x0, sizeof sequencer / 4, sequencer},
+  {"sequencer", 0, sizeof sequencer / 4, sequencer},
   {"unpack", 0x4000, sizeof unpack / 4, unpack},
   {"math", 0x8000, sizeof math / 4, math},
   {"pack", 0xC000, sizeof pack / 4, pack},

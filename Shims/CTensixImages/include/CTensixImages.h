@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "5f6f8b0888496485ef164c2f7a520c25ea4477d0775bdf7b224979b0f67f6331";
+    "c528094d79c1f10a99af60726cfd48d6de73fea0561e0490242fe22c001e5c15";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {
