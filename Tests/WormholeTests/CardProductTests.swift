@@ -70,7 +70,7 @@ final class CardProductTests: DeviceTestCase {
   /// One chunk, so that the product itself adds bias and residual.
   func testFormatsWithAddends() throws {
     for a in [TileFormat.bfloat16, .float32] {
-      for weight in [TileFormat.bfloat16, .bfp8] {
+      for weight in TileFormat.allCases {
         for columns in [40, 5120] {
           try check(
             rows: 70, inner: 64, columns: columns, residual: true, a: a, weight: weight,
@@ -78,6 +78,19 @@ final class CardProductTests: DeviceTestCase {
         }
       }
     }
+  }
+  /// Of float32 values eleven bits count, cut off: each operand is less than 2^-10 off.
+  func testFloat32Values() throws {
+    let card = try card()
+    var values = Values(seed: 8)
+    let x = (0..<70 * 300).map { _ in values.next() }, y = (0..<300 * 96).map { _ in values.next() }
+    let a = try card.matrix(x, rows: 70, columns: 300, .float32)
+    let b = try card.matrix(y, rows: 300, columns: 96, .float32)
+    let out = try card.allocate(rows: 70, columns: 96, format: .float32)
+    try card.run { try $0.linear(a, b, into: out, weightIsConstant: false) }
+    assertClose(
+      try card.download(out), product(x, y, rows: 70, inner: 300, columns: 96), rms: 2 / 1024)
+    for matrix in [a, b, out] { card.free(matrix) }
   }
   func testManyRows() throws { try check(rows: 300, inner: 160, columns: 288) }
   func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }

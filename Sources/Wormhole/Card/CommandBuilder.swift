@@ -11,8 +11,10 @@ package struct CommandBuilder {
 
   package init(for card: Card) { self.card = card }
 
-  /// Fidelity phases with which bfloat16 and bfp8 products lose nothing.
+  /// Fidelity phases with which products with weights in bfloat16 and bfp8 lose nothing.
   private static let phases = 3
+  /// With weights in float32, whose 11 bits the last phase sees.
+  private static let allPhases = 4
 
   var tiles: Int { card.tiles.count }
 
@@ -22,7 +24,7 @@ package struct CommandBuilder {
   ///
   /// - Parameters:
   ///   - a: [rows, inner] in bfloat16, or in float32, of which 11 bits of significand are used.
-  ///   - weight: [inner, columns] in bfloat16 or bfp8.
+  ///   - weight: [inner, columns] in bfloat16, bfp8, or float32 as `a`.
   ///   - bias: [1, columns] in bfloat16.
   ///   - residual: [rows, columns] in bfloat16.
   ///   - out: [rows, columns], or wider with `outColumn`; bfloat16 or float32.
@@ -36,19 +38,19 @@ package struct CommandBuilder {
     let call = "linear"
     try require(a.columns == weight.rows, call, a, weight)
     try require(a.format != .bfp8, call, a)
-    try require(weight.format != .float32, call, weight)
     try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
+    let phases = weight.format == .float32 ? Self.allPhases : Self.phases
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
-      aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: Self.phases)
+      aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: phases)
     let split = WorkSplit.best(for: shape, tiles: tiles)
 
     var command = MatrixCommand()
     command.operation = Operation.linear
     command.aFormat = a.format.code
     command.bFormat = weight.format.code
-    command.phases = UInt32(Self.phases)
+    command.phases = UInt32(phases)
     command.bIsConstant = weightIsConstant
     (command.rows, command.columns) = (UInt32(shape.rows), UInt32(shape.columns))
     (command.inner, command.chunk) = (UInt32(shape.inner), UInt32(split.chunk))
@@ -132,7 +134,7 @@ package struct CommandBuilder {
     command.operation = Operation.binary
     command.aFormat = a.format.code
     command.bFormat = b.format.code
-    command.phases = 4
+    command.phases = UInt32(Self.allPhases)
     command.activation = activation.code
     command.multiplies = combination == .multiply
     command.broadcast =
