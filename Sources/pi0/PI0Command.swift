@@ -45,8 +45,17 @@ struct DeviceOption: ParsableArguments {
       "Where to run: \(Device.names.joined(separator: ", ")).", valueName: "name"))
   var name = Device.reference.name
 
-  func device() throws -> Device { try Device(named: name) }
+  @Option(
+    help: ArgumentHelp(
+      "How a card keeps weights: "
+        + "\(CardWeightFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "format"))
+  var weights = CardWeightFormat.bfloat16
+
+  func device() throws -> Device { try Device(named: name, weights: weights) }
 }
+
+extension CardWeightFormat: ExpressibleByArgument {}
 
 /// Opens a checkpoint, with sizes of the caller's where there are some.
 struct CheckpointArgument: ParsableArguments {

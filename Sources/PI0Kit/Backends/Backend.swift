@@ -48,8 +48,10 @@ protocol Backend: Sendable {
 
   /// Whether attention, norms and all else of a transformer are computed here.
   var runsTransformers: Bool { get }
-  /// The type to which values are rounded between operations.
-  var precision: ElementType { get }
+  /// How near an embedder's results come to PyTorch's in float32.
+  var embedderTolerance: Tolerance { get }
+  /// How near a whole policy's results come.
+  var policyTolerance: Tolerance { get }
 
   // Whole functions
   /// Carries out `body` on `inputs` as one unit. A device may record the operations once, for
@@ -60,7 +62,8 @@ protocol Backend: Sendable {
 }
 
 extension Backend {
-  var precision: ElementType { .float32 }
+  var embedderTolerance: Tolerance { .float32 }
+  var policyTolerance: Tolerance { .float32 }
 
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]

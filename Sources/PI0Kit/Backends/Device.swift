@@ -24,19 +24,24 @@ public struct Device: Sendable {
     self.backend = backend
   }
 
-  /// The names that ``init(named:)`` knows.
+  /// The names that ``init(named:weights:)`` knows.
   public static let names = ["reference", "cpu", "wormhole", "simulator"]
 
   /// The device of that name.
   ///
+  /// - Parameters:
+  ///   - name: one of ``names``.
+  ///   - weights: how weights are kept, where the device is a card.
   /// - Throws: ``PI0Error/device(_:)`` where the device cannot be had, or that lists the names
   ///   there are.
-  public init(named name: String) throws(PI0Error) {
+  public init(
+    named name: String, weights: CardWeightFormat = .bfloat16
+  ) throws(PI0Error) {
     switch name {
     case "reference": self = .reference
     case "cpu": self = .cpu
-    case "wormhole": self = try .wormhole()
-    case "simulator": self = try .simulator()
+    case "wormhole": self = try .wormhole(weights: weights)
+    case "simulator": self = try .simulator(weights: weights)
     default:
       throw .device(
         "no device is called \"\(name)\"; choose one of: \(Self.names.joined(separator: ", "))")

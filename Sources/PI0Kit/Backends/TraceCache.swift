@@ -5,7 +5,11 @@ import Synchronization
 /// A layer that is run as one unit holds a cache of its own; its weights never change, so neither
 /// does what was recorded.
 final class TraceCache: Sendable {
+  /// The function, for reports.
+  let name: String
   private let recordings = Mutex<[String: any Sendable]>([:])
+
+  init(_ name: String) { self.name = name }
 
   /// The recording for inputs of these shapes and types, made by `record` if there is none.
   func recording<Recording: Sendable>(

@@ -10,7 +10,7 @@ struct FoldedSuffix: Sendable {
   private let timeOut: Linear
   private let timeEmbedding: SinusoidalTimeEmbedding
   private let device: Device
-  private let traces = TraceCache()
+  private let traces = TraceCache("suffix embedding of a step")
 
   /// Nil for pi0.5, whose time conditions the norms instead.
   init?(_ embedder: SuffixEmbedder) throws(PI0Error) {

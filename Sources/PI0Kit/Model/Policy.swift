@@ -61,6 +61,17 @@ public struct Policy: Sendable {
       steps: configuration.denoisingSteps, suffixEmbedder, foldedSuffix, expert, device)
   }
 
+  /// Where each part of the policy runs. A device that does not run transformers leaves them to
+  /// the CPU.
+  public var placement: [(part: String, device: Device)] {
+    let transformers = device.forTransformers
+    return [
+      ("vision tower and projector", transformers), ("prefix embedding", device),
+      ("language model", transformers), ("suffix embedding", device),
+      ("action expert", transformers), ("action projection", device), ("Euler step", device),
+    ]
+  }
+
   // MARK: - Parts, as in the original
 
   /// The keys and values of a prefix, masked positions included.

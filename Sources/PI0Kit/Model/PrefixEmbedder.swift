@@ -19,7 +19,7 @@ public struct PrefixEmbedder: Sendable {
   let vision: SigLIP  // vision_tower.vision_model
   let projector: Linear  // multi_modal_projector.linear
   let tokenTable: Tensor  // language_model.embed_tokens.weight [vocabulary, width]
-  private let traces = TraceCache()
+  private let traces = TraceCache("prefix embedding")
 
   /// The embedder of a checkpoint.
   ///

@@ -9,8 +9,8 @@ public struct SuffixEmbedder: Sendable {
   let actionIn: Linear  // action_in_proj
   let head: Head
   let timeEmbedding: SinusoidalTimeEmbedding
-  private let traces = TraceCache()
-  private let conditionTraces = TraceCache()
+  private let traces = TraceCache("suffix embedding")
+  private let conditionTraces = TraceCache("suffix condition")
 
   enum Head: Sendable {
     case pi0(

@@ -73,7 +73,9 @@ public struct Tolerance: Sendable, Equatable {
   public static let float32 = Tolerance(pcc: 0.999999, maximumError: 2e-5, relativeRMS: 1e-5)
   /// float32 against an embedder on a device that rounds to bfloat16 between operations.
   public static let bfloat16 = Tolerance(pcc: 0.9999, maximumError: 0.1, relativeRMS: 0.01)
-  /// The same of a whole policy.
+  /// The same with weights of 8 bits.
+  public static let bfp8 = Tolerance(pcc: 0.9995, maximumError: 0.1, relativeRMS: 0.03)
+  /// float32 against a whole policy of which parts round to bfloat16.
   public static let bfloat16Policy = Tolerance(pcc: 0.999, maximumError: 0.1, relativeRMS: 0.03)
   /// float32 against float32 where there is one rounding.
   public static let rounding = Tolerance(pcc: 0.999999, maximumError: 1e-6, relativeRMS: 1e-6)

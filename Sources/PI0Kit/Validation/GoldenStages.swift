@@ -102,11 +102,10 @@ final class GoldenStages {
     if Self.isBFloat16Run(key) { return nil }
     if !actual.elementType.isFloat || key.hasSuffix(".bias4d") { return .exact }
     if key.hasPrefix("sin.") { return .rounding }
-    if device.backend.precision == .float32 { return .float32 }
     let isOfPolicy = ["vlm", "kv", "expert", "denoise", "traj", "out"].contains {
       key.hasPrefix($0 + ".")
     }
-    return isOfPolicy ? .bfloat16Policy : .bfloat16
+    return isOfPolicy ? device.backend.policyTolerance : device.backend.embedderTolerance
   }
 
   private static func isBFloat16Run(_ key: String) -> Bool { key.hasSuffix("_bf16model") }

@@ -7,11 +7,13 @@ final class WormholeBackendTests: XCTestCase {
   /// Rounding of a result to bfloat16, and of products.
   private let limit = Tolerance(pcc: 0.99999, maximumError: .infinity, relativeRMS: 0.005)
 
-  private func device(_ weights: CardWeightFormat = .bfloat16) throws -> Device {
+  private func device(
+    _ weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
+  ) throws -> Device {
     guard ProcessInfo.processInfo.environment["TT_METAL_SIMULATOR"] != nil else {
       throw XCTSkip("no card to test on - set TT_METAL_SIMULATOR to libttsim.so")
     }
-    return try .simulator(weights: weights)
+    return try .simulator(weights: weights, activations: activations)
   }
 
   override class func tearDown() {
@@ -36,7 +38,7 @@ final class WormholeBackendTests: XCTestCase {
     let expected = try body(operands)
     let moved = try operands.map { try $0.moved(to: device) }
     let alone = try body(moved).moved(to: .reference)
-    let traced = try device.traced(TraceCache(), moved) { (inputs) throws(PI0Error) in
+    let traced = try device.traced(TraceCache(name), moved) { (inputs) throws(PI0Error) in
       try body(inputs)
     }.moved(to: .reference)
     for (how, actual) in [("alone", alone), ("traced", traced)] {
@@ -88,6 +90,53 @@ final class WormholeBackendTests: XCTestCase {
     let device = try device()
     try compare("matmul", [random([37, 50]), random([50, 70], scale: 0.1, seed: 2)], on: device) {
       (t) throws(PI0Error) in try t[0].matmul(t[1])
+    }
+  }
+
+  func testMatmulOfABatch() throws {
+    let device = try device()
+    for (a, b) in [
+      ([2, 1, 5, 40], [3, 40, 33]), ([37, 24], [2, 24, 16]), ([4, 9, 8], [4, 8, 7]),
+    ] {
+      let operands = [try random(a), try random(b, scale: 0.2, seed: 2)]
+      try compare("\(a) x \(b)", operands, on: device) { (t) throws(PI0Error) in
+        try t[0].matmul(t[1])
+      }
+    }
+  }
+
+  /// Values kept as float32 lose only what products use of them.
+  func testFloat32Activations() throws {
+    let device = try device(activations: .float32)
+    let x = try Tensor.normal([51, 96], seed: 1)
+    let y = try Tensor.normal([51, 96], seed: 2)
+    let close = Tolerance(pcc: 0.999999, maximumError: .infinity, relativeRMS: 1e-6)
+    try compare("x + y", [x, y], tolerance: close, on: device) { (t) throws(PI0Error) in
+      try t[0] + t[1]
+    }
+    try compare("x * y", [x, y], tolerance: close, on: device) { (t) throws(PI0Error) in
+      try t[0] * t[1]
+    }
+    try compare("concat", [x, y], exact: true, on: device) { (t) throws(PI0Error) in
+      try .concat([t[0], t[1]], axis: 1)
+    }
+    let weight = try random([64, 96], scale: 0.1, seed: 3)
+    let weights = try weight.moved(to: device)
+    let products = Tolerance(pcc: 0.99999, maximumError: .infinity, relativeRMS: 0.001)
+    try compare("linear", [x], tolerance: products, on: device) { (t) throws(PI0Error) in
+      try t[0].linear(weight: t[0].device == device ? weights : weight, activation: .silu)
+    }
+  }
+
+  func testShapesAtTheLimits() throws {
+    let device = try device()
+    for (rows, inner, outer) in [(1024, 64, 32), (3, 4096, 64), (2, 32, 4096)] {
+      let weight = try random([outer, inner], scale: 1 / Float(inner).squareRoot(), seed: 2)
+      let weights = try weight.moved(to: device)
+      try compare("linear \(rows)x\(inner)x\(outer)", [random([rows, inner])], on: device) {
+        (t) throws(PI0Error) in
+        try t[0].linear(weight: t[0].device == device ? weights : weight)
+      }
     }
   }
 
@@ -247,6 +296,10 @@ final class WormholeBackendTests: XCTestCase {
       ).embeddings.floats()
     }
     let first = try embed()
+    let report = try XCTUnwrap(device.traceReports.last { $0.function == "suffix embedding" }).work
+    XCTAssertEqual(report.doorbells, 1)
+    XCTAssertGreaterThanOrEqual(report.matrixShare, 0.9)
+    print("suffix embedding at full size: \(report)")
     for _ in 0..<3 { XCTAssertEqual(try embed(), first) }
   }
 

@@ -1,16 +1,19 @@
-import Wormhole
+internal import Wormhole
 
 /// Commands for the card as operations ask for them, and the memory they work in.
 ///
 /// It is used by the thread that records, and constant once it is loaded.
 final class CardProgram: @unchecked Sendable {
   let session: CardSession
+  /// How values are kept between operations.
+  private let format: TileFormat
   private var builder: CommandBuilder
   private var owned: [Matrix] = []
   private var ownedTables: [RowTable] = []
 
-  init(_ session: CardSession) throws(PI0Error) {
+  init(_ session: CardSession, activations format: TileFormat) throws(PI0Error) {
     self.session = session
+    self.format = format
     builder = try session.use { (card) throws(CardError) in CommandBuilder(for: card) }
   }
 
@@ -23,9 +26,13 @@ final class CardProgram: @unchecked Sendable {
 
   /// A matrix of zeros for a tensor of `shape`: all dimensions but the last are rows.
   func makeMatrix(_ shape: [Int]) throws(PI0Error) -> Matrix {
+    try makeMatrix(shape, as: format)
+  }
+
+  private func makeMatrix(_ shape: [Int], as format: TileFormat) throws(PI0Error) -> Matrix {
     let rows = shape.dropLast().reduce(1, *)
     let matrix = try session.use { (card) throws(CardError) in
-      try card.allocate(rows: rows, columns: shape.last ?? 1)
+      try card.allocate(rows: rows, columns: shape.last ?? 1, format: format)
     }
     owned.append(matrix)
     return matrix
@@ -42,26 +49,31 @@ final class CardProgram: @unchecked Sendable {
       }
       return matrix
     }
-    let matrix = try makeMatrix(x.shape)
-    let values = x.numbers()
-    try session.use { (card) throws(CardError) in try card.upload(values, to: matrix) }
-    return matrix
+    return try constant(x, shape: x.shape, as: format)
   }
 
-  /// The same of a row for all, `[1, columns]`.
+  /// The same of a bias, `[1, columns]`, which products take as bfloat16.
   func row(of x: Tensor?) throws(PI0Error) -> Matrix? {
     guard let x else { return nil }
-    return try matrix(of: x.cardTensor == nil ? x.viewed(shape: [1, x.count]) : x)
+    guard x.cardTensor != nil else { return try constant(x, shape: [1, x.count], as: .bfloat16) }
+    let matrix = try matrix(of: x)
+    if matrix.format == .bfloat16 { return matrix }
+    let row = try makeMatrix([1, x.count], as: .bfloat16)
+    try unary(.none, matrix, into: row)
+    return row
   }
 
   /// One number, kept as float32.
   private func scalar(_ value: Float) throws(PI0Error) -> Matrix {
-    let matrix = try session.use { (card) throws(CardError) in
-      let matrix = try card.allocate(rows: 1, columns: 1, format: .float32)
-      try card.upload([value], to: matrix)
-      return matrix
-    }
-    owned.append(matrix)
+    try constant(Tensor([value], shape: [1, 1]), shape: [1, 1], as: .float32)
+  }
+
+  private func constant(
+    _ x: Tensor, shape: [Int], as format: TileFormat
+  ) throws(PI0Error) -> Matrix {
+    let matrix = try makeMatrix(shape, as: format)
+    let values = x.numbers()
+    try session.use { (card) throws(CardError) in try card.upload(values, to: matrix) }
     return matrix
   }
 
@@ -179,9 +191,12 @@ final class CardProgram: @unchecked Sendable {
     }
   }
 
-  /// Uploads the commands.
-  func load() throws(PI0Error) -> CommandList {
-    try session.use { (card) throws(CardError) in try card.load(builder) }
+  /// Uploads the commands, and counts what a run of them does.
+  func load() throws(PI0Error) -> (list: CommandList, report: WorkReport) {
+    try session.use { (card) throws(CardError) in
+      let list = try card.load(builder)
+      return (list, card.report(on: list))
+    }
   }
 }
 

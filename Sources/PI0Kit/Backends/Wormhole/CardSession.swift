@@ -1,5 +1,5 @@
 import Synchronization
-import Wormhole
+internal import Wormhole
 
 /// How weights are kept on a card.
 public enum CardWeightFormat: String, Sendable, CaseIterable {
@@ -64,6 +64,15 @@ final class CardSession: Sendable {
   func close() throws(PI0Error) {
     try use { (card) in card.close() }
   }
+
+  // MARK: - Reports
+
+  private let reports = Mutex<[TraceReport]>([])
+
+  /// What every function recorded so far does in a run.
+  var traceReports: [TraceReport] { reports.withLock { $0 } }
+
+  func add(_ report: TraceReport) { reports.withLock { $0.append(report) } }
 
   // MARK: - Weights
 

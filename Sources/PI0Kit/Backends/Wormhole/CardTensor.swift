@@ -1,4 +1,4 @@
-import Wormhole
+internal import Wormhole
 
 /// A tensor's elements in the card's DRAM.
 final class CardTensor: DeviceStorage {

@@ -1,4 +1,14 @@
-import Wormhole
+package import Wormhole
+
+/// What one run of a recorded function does.
+package struct TraceReport: Sendable, Encodable {
+  /// The function.
+  package let function: String
+  /// Types and shapes of its inputs.
+  package let inputs: [String]
+  /// Commands, bytes, instructions and the time they take at least.
+  package internal(set) var work: WorkReport
+}
 
 /// A function recorded on the card: inputs at fixed addresses, one command list, results that the
 /// card delivers into host memory. Running it allocates nothing on the card.
@@ -24,10 +34,9 @@ final class CardTrace: Sendable {
 
   /// Records `body` for inputs of these shapes and types.
   init(
-    _ session: CardSession, like inputs: [Tensor], on device: Device,
+    _ name: String, _ program: CardProgram, like inputs: [Tensor], on device: Device,
     _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
   ) throws(PI0Error) {
-    let program = try CardProgram(session)
     var places: [Input] = []
     var recorded: [Tensor] = []
     for input in inputs {
@@ -50,7 +59,7 @@ final class CardTrace: Sendable {
       guard let matrix = result.cardTensor?.matrix else {
         throw .device("\(device): the result \(result) of a trace was not computed on the card")
       }
-      let buffer = try session.use { (card) throws(CardError) in
+      let buffer = try program.session.use { (card) throws(CardError) in
         try? card.allocateHostBuffer(for: matrix)
       }
       if let buffer { try program.download(matrix, to: buffer) }
@@ -62,7 +71,16 @@ final class CardTrace: Sendable {
     self.inputs = places
     self.outputs = outputs
     self.device = device
-    list = try program.load()
+    let (list, work) = try program.load()
+    self.list = list
+    var report = TraceReport(function: name, inputs: inputs.map(\.description), work: work)
+    for place in places {
+      switch place {
+      case .matrix(let matrix): report.work.hostBytesIn += matrix.byteCount
+      case .rowTable(let table): report.work.hostBytesIn += 4 * table.count
+      }
+    }
+    program.session.add(report)
   }
 
   /// Writes the inputs, rings, waits, reads the results.

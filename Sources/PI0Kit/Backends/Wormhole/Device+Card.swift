@@ -1,5 +1,5 @@
 import Synchronization
-import Wormhole
+internal import Wormhole
 
 extension Device {
   /// A Wormhole card behind the kernel driver.
@@ -10,34 +10,43 @@ extension Device {
   /// - Parameters:
   ///   - index: N of `/dev/tenstorrent/N`.
   ///   - weights: how weights are kept on the card.
+  ///   - activations: how values are kept between operations, bfloat16 or float32. Products use 11
+  ///     bits of significand of a float32 value.
   /// - Throws: ``PI0Error/device(_:)`` where there is no such card, it is in use, or it does not
   ///   answer.
   public static func wormhole(
-    index: Int = 0, weights: CardWeightFormat = .bfloat16
+    index: Int = 0, weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
   ) throws(PI0Error) -> Device {
     let name = index == 0 ? "wormhole" : "wormhole\(index)"
-    return try card(name, weights: weights) { () throws(CardError) in
+    return try card(name, weights, activations) { () throws(CardError) in
       try KernelDriverTransport(card: index)
     }
   }
 
   /// The vendor's simulator of a card, the library that `TT_METAL_SIMULATOR` names.
   ///
-  /// - Parameter weights: how weights are kept on the card.
+  /// - Parameters:
+  ///   - weights: how weights are kept on the card.
+  ///   - activations: how values are kept between operations, bfloat16 or float32.
   /// - Throws: ``PI0Error/device(_:)`` where the variable is not set or names no such library.
   public static func simulator(
-    weights: CardWeightFormat = .bfloat16
+    weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
   ) throws(PI0Error) -> Device {
-    try card("simulator", weights: weights) { () throws(CardError) in try SimulatorTransport() }
+    try card("simulator", weights, activations) { () throws(CardError) in
+      try SimulatorTransport()
+    }
   }
 
   /// The cards that this process has opened, by device name.
   private static let sessions = Mutex<[String: CardSession]>([:])
 
   private static func card(
-    _ name: String, weights: CardWeightFormat,
+    _ name: String, _ weights: CardWeightFormat, _ activations: ElementType,
     open: () throws(CardError) -> any Transport
   ) throws(PI0Error) -> Device {
+    guard activations == .bfloat16 || activations == .float32 else {
+      throw .device("\(name): values are kept as bfloat16 or float32, not as \(activations)")
+    }
     let session = try sessions.withLock { (sessions) throws(PI0Error) in
       if let session = sessions[name] { return session }
       do {
@@ -48,7 +57,10 @@ extension Device {
         throw .device("\(error)")
       }
     }
-    return Device(name: name, backend: WormholeBackend(session, weights: weights.tileFormat))
+    let backend = WormholeBackend(
+      session, weights: weights.tileFormat,
+      activations: activations == .float32 ? .float32 : .bfloat16)
+    return Device(name: name, backend: backend)
   }
 
   /// Stops the card of this device and gives it back; every later use of its tensors and policies
@@ -61,5 +73,11 @@ extension Device {
     Self.sessions.withLock { sessions in
       if sessions[name] === backend.session { sessions[name] = nil }
     }
+  }
+
+  /// What every function that this device has recorded does in a run; none on a device that is no
+  /// card.
+  package var traceReports: [TraceReport] {
+    (backend as? WormholeBackend)?.session.traceReports ?? []
   }
 }

@@ -1,4 +1,4 @@
-import Wormhole
+internal import Wormhole
 
 /// Operations on a Wormhole card.
 ///
@@ -12,14 +12,17 @@ import Wormhole
 final class WormholeBackend: Backend {
   let session: CardSession
   private let weightFormat: TileFormat
+  private let activationFormat: TileFormat
   private let cpu = ReferenceBackend()
 
   var runsTransformers: Bool { false }
-  var precision: ElementType { .bfloat16 }
+  var embedderTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8 : .bfloat16 }
+  var policyTolerance: Tolerance { .bfloat16Policy }
 
-  init(_ session: CardSession, weights: TileFormat) {
+  init(_ session: CardSession, weights: TileFormat, activations: TileFormat) {
     self.session = session
     weightFormat = weights
+    activationFormat = activations
   }
 
   // MARK: - Matrix products
@@ -47,15 +50,40 @@ final class WormholeBackend: Backend {
   func matmul(
     _ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor {
-    guard b.rank == 2, a.count > 0, b.count > 0 else {
+    guard a.count > 0, b.count > 0 else {
       return try onCPU([a, b]) { (t) throws(PI0Error) in
         try self.cpu.matmul(t[0], t[1], shape: shape, type: type)
       }
     }
+    if b.rank > 2 { return try matmulOfBatch(a, b, shape: shape, type: type) }
     return try onCard([a, b], shape, type, like: a) { (program, out) throws(PI0Error) in
       try program.linear(
         program.matrix(of: a), weight: program.matrix(of: b), bias: nil, activation: .none,
         into: out, weightIsConstant: false)
+    }
+  }
+
+  /// One product after the other.
+  private func matmulOfBatch(
+    _ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    let batch = Array(shape.dropLast(2))
+    let (m, n, inner) = (shape[shape.count - 2], shape[shape.count - 1], a.shape[a.rank - 1])
+    let pairs = zip(
+      StridedIndices(Array(a.shape.dropLast(2)), to: batch),
+      StridedIndices(Array(b.shape.dropLast(2)), to: batch))
+    return try onCard([a, b], shape, type, like: a) { (program, out) throws(PI0Error) in
+      let (left, right) = (try program.matrix(of: a), try program.matrix(of: b))
+      for (index, (i, j)) in pairs.enumerated() {
+        let x = try program.makeMatrix([m, inner])
+        let y = try program.makeMatrix([inner, n])
+        let product = try program.makeMatrix([m, n])
+        try program.gather(left, row: i * m, rows: .contiguous(m), into: x)
+        try program.gather(right, row: j * inner, rows: .contiguous(inner), into: y)
+        try program.linear(
+          x, weight: y, bias: nil, activation: .none, into: product, weightIsConstant: false)
+        try program.gather(product, rows: .contiguous(m), into: out, outRow: index * m)
+      }
     }
   }
 
@@ -231,7 +259,7 @@ final class WormholeBackend: Backend {
     return try onCard([tokens], shape, table.elementType, like: tokens) {
       (program, out) throws(PI0Error) in
       try program.gather(
-        self.session.weight(table, transposed: false, as: .bfloat16),
+        self.session.weight(table, transposed: false, as: self.activationFormat),
         rows: .table(program.rowTable(of: tokens)), into: out)
     }
   }
@@ -326,7 +354,7 @@ final class WormholeBackend: Backend {
         shape: shape, elementType: type, device: x.device,
         storage: CardTensor(out, recordedBy: recording))
     }
-    let program = try CardProgram(session)
+    let program = try CardProgram(session, activations: activationFormat)
     let out = try program.makeMatrix(shape)
     try emit(program, out)
     try program.runOnce()
@@ -344,7 +372,9 @@ final class WormholeBackend: Backend {
       return try body(inputs)
     }
     let trace = try cache.recording(for: inputs) { () throws(PI0Error) in
-      try CardTrace(session, like: inputs, on: device, body)
+      try CardTrace(
+        cache.name, CardProgram(session, activations: activationFormat), like: inputs, on: device,
+        body)
     }
     return try trace.run(inputs)
   }
