@@ -77,6 +77,8 @@ public struct Tolerance: Sendable, Equatable {
   public static let bfp8 = Tolerance(pcc: 0.9995, maximumError: 0.1, relativeRMS: 0.03)
   /// float32 against a whole policy of which parts round to bfloat16.
   public static let bfloat16Policy = Tolerance(pcc: 0.999, maximumError: 0.1, relativeRMS: 0.03)
+  /// The same with weights of 8 bits.
+  public static let bfp8Policy = Tolerance(pcc: 0.995, maximumError: 0.5, relativeRMS: 0.1)
   /// float32 against float32 where there is one rounding.
   public static let rounding = Tolerance(pcc: 0.999999, maximumError: 1e-6, relativeRMS: 1e-6)
 

@@ -17,7 +17,7 @@ final class WormholeBackend: Backend {
 
   var runsTransformers: Bool { false }
   var embedderTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8 : .bfloat16 }
-  var policyTolerance: Tolerance { .bfloat16Policy }
+  var policyTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8Policy : .bfloat16Policy }
 
   init(_ session: CardSession, weights: TileFormat, activations: TileFormat) {
     self.session = session
