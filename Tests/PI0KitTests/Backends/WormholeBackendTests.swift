@@ -303,6 +303,19 @@ final class WormholeBackendTests: XCTestCase {
     for _ in 0..<3 { XCTAssertEqual(try embed(), first) }
   }
 
+  func testOneThreadAtATime() throws {
+    let device = try device()
+    try device.bindCallingThread()
+    let backend = try XCTUnwrap(device.backend as? WormholeBackend)
+    let x = try random([4, 4]).moved(to: device)
+    try backend.session.use { _ in
+      XCTAssertThrowsError(try x + x) {
+        XCTAssertTrue("\($0)".contains("another thread"), "\($0)")
+      }
+    }
+    XCTAssertNoThrow(try x + x)
+  }
+
   func testAClosedCardThrows() throws {
     let device = try device()
     let x = try random([4, 4]).moved(to: device)

@@ -75,6 +75,15 @@ extension Device {
     }
   }
 
+  /// Binds the calling thread to the processor cores nearest the card, for a control loop that
+  /// waits for it. On a device that is no card, and on the simulator, it does nothing.
+  ///
+  /// - Throws: ``PI0Error/device(_:)`` where the system refuses.
+  public func bindCallingThread() throws(PI0Error) {
+    guard let backend = backend as? WormholeBackend else { return }
+    try backend.session.use { (card) throws(CardError) in try card.transport.bindThread() }
+  }
+
   /// What every function that this device has recorded does in a run; none on a device that is no
   /// card.
   package var traceReports: [TraceReport] {
