@@ -3,6 +3,10 @@
 package enum CommandLayout {
   package static var wordCount: UInt32 { 16 }
   package static var byteCount: UInt32 { 64 }
+
+  /// In the first word of any command: it may run while tiles are still at work on the command
+  /// before it. On the one before that it may depend.
+  package static var isIndependent: UInt32 { 1 << 27 }
 }
 
 /// The low eight bits of a command's first word. What the others mean is said by the structure in
@@ -18,7 +22,7 @@ package enum Operation {
   package static var binary: UInt32 { 3 }
   /// Tiles as they are from one matrix to another (``MatrixCommand``).
   package static var copy: UInt32 { 4 }
-  /// `copy` into host memory: `out` is the low half of an address behind the PCIe tile, and pages lie
+  /// `copy` into host memory, by the master: `out` is the low half of an address behind the PCIe tile, and pages lie
   /// there one after the other (``MatrixCommand``).
   package static var download: UInt32 { 5 }
   /// Blocks of rows of one matrix in a part of another (``GatherCommand``).

@@ -65,7 +65,7 @@ package struct MatrixCommand {
     bFormat = first >> 12 & 0xF
     outFormat = first >> 16 & 0xF
     phases = first >> 20 & 0xF
-    activation = first >> 24 & 0xF
+    activation = first >> 24 & 0x7
     bIsConstant = first >> 28 & 1 == 1
     multiplies = first >> 29 & 1 == 1
     broadcast = first >> 30

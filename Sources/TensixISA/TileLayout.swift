@@ -33,6 +33,8 @@ package enum Control {
   package static var doneMath: UInt32 { 0x18038 }
   package static var donePack: UInt32 { 0x1803C }
   package static var doneWriter: UInt32 { 0x18040 }
+  /// The last command that all five cores have finished.
+  package static var finished: UInt32 { 0x18048 }
   /// The math program has initialised the semaphores.
   package static var mathReady: UInt32 { 0x18044 }
 
@@ -44,8 +46,6 @@ package enum Control {
   package static var outputPushed: UInt32 { 0x18060 }
   package static var outputPopped: UInt32 { 0x18064 }
 
-  /// A copy of the master's ``hostValid``, fetched before every write into host memory.
-  package static var hostValidCopy: UInt32 { 0x18070 }
   package static var atomicReturn: UInt32 { 0x18080 }
 
   // The master's alone.
@@ -59,10 +59,13 @@ package enum Control {
   /// Not 0 as long as the host's memory behind the PCIe tile is the card's to write. Two words, so
   /// that one 64-bit write clears it.
   package static var hostValid: UInt32 { 0x18130 }
-  /// Atomic increments: total over all tiles and commands.
-  package static var arrivals: UInt32 { 0x18140 }
   /// What the multicasts send.
-  package static var sequenceSource: UInt32 { 0x18150 }
+  package static var sequenceSource: UInt32 { 0x18140 }
+  /// Atomic increments by all tiles, commands with even and with odd numbers apart: of two commands
+  /// that run at a time, each has its count.
+  @inline(__always) package static func arrivals(_ sequence: UInt32) -> UInt32 {
+    0x18150 + (sequence & 1) * 16
+  }
 
   /// Stands for no address: the driver hands out none above 0xFFFE0000, but the first is 0.
   package static var nowhere: UInt32 { 0xFFFF_FFFF }
@@ -85,9 +88,10 @@ package enum Buffer {
   /// The identity: times a tile, it adds that exactly.
   package static var identity: UInt32 { 0x1A800 }
 
-  /// Weights, or second operands; slots of 2048 bytes.
+  /// Weights, or second operands; slots of 4096 bytes, since those of one command may come while
+  /// another's, in a wider format, are still there.
   package static var right: UInt32 { 0x20000 }
-  package static var rightDepth: UInt32 { 64 }
+  package static var rightDepth: UInt32 { 32 }
   /// Activations, or first operands; slots of 2048 bytes.
   package static var left: UInt32 { 0x40000 }
   package static var leftDepth: UInt32 { 512 }

@@ -1,5 +1,6 @@
 /// Tiles in flight between two cores of one tile. The producer alone writes `pushed`, the consumer
-/// alone writes `popped`; both only grow, so neither is ever reset. Between commands it is empty.
+/// alone writes `popped`; both only grow, so neither is ever reset. Between commands it is empty, but
+/// for the right one.
 struct CircularBuffer {
   let base: UInt32
   let depth: UInt32
@@ -15,11 +16,10 @@ struct CircularBuffer {
       slotBytes: wide ? 4096 : 2048, pushed: Control.leftPushed, popped: Control.leftPopped)
   }
   /// Second operands.
-  @inline(__always) static func right(_ format: UInt32) -> CircularBuffer {
-    let wide = format == DataFormat.float32
-    return CircularBuffer(
-      base: Buffer.right, depth: wide ? Buffer.rightDepth / 2 : Buffer.rightDepth,
-      slotBytes: wide ? 4096 : 2048, pushed: Control.rightPushed, popped: Control.rightPopped)
+  static var right: CircularBuffer {
+    CircularBuffer(
+      base: Buffer.right, depth: Buffer.rightDepth, slotBytes: 4096,
+      pushed: Control.rightPushed, popped: Control.rightPopped)
   }
   /// Results.
   static var output: CircularBuffer {

@@ -2,11 +2,18 @@
 @inline(__always) func serve(done: UInt32, _ execute: (_ sequence: UInt32) -> Void) -> Never {
   var sequence: UInt32 = 1
   while true {
-    Memory.wait(Control.release) { $0 == sequence }
+    waitForRelease(sequence)
     execute(sequence)
     Memory[done] = sequence
     sequence &+= 1
   }
+}
+
+/// The command may run, and all of this tile has finished the one before: configuration, buffers and
+/// Dst are free.
+@inline(__always) func waitForRelease(_ sequence: UInt32) {
+  Memory.wait(Control.release) { Int32(bitPattern: $0 &- sequence) >= 0 }
+  Memory.wait(Control.finished) { $0 == sequence &- 1 }
 }
 
 @inline(__always) func operation(of sequence: UInt32) -> UInt32 {

@@ -6,12 +6,13 @@
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
     let operation = operation(of: sequence)
     let ahead = operation == Operation.linear ? readAhead(MatrixCommand(sequence)) : 0
-    Memory.wait(Control.release) { $0 == sequence }
+    waitForRelease(sequence)
     switch operation {
     case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead)
     case Operation.reduce: readPlanes(MatrixCommand(sequence))
     case Operation.binary: readPairs(MatrixCommand(sequence))
-    case Operation.copy, Operation.download: readCopies(MatrixCommand(sequence))
+    case Operation.copy: readCopies(MatrixCommand(sequence))
+    case Operation.download: readDownload(MatrixCommand(sequence))
     case Operation.gather: readGather(GatherCommand(sequence))
     case Operation.reshape: readReshape(ReshapeCommand(sequence))
     default: break
@@ -35,7 +36,7 @@ var batch: UInt32 { 8 }
 /// steps' are in the buffer.
 func readAhead(_ command: MatrixCommand) -> UInt32 {
   guard command.bIsConstant else { return 0 }
-  let right = CircularBuffer.right(command.bFormat)
+  let right = CircularBuffer.right
   var ahead: UInt32 = 0, isFirst = true
   command.forEachBlock { block in
     guard isFirst else { return }
@@ -62,7 +63,7 @@ func readAhead(_ command: MatrixCommand) -> UInt32 {
 
 func readLinear(_ command: MatrixCommand, ahead: UInt32) {
   let noc = NoC.one
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
   let leftBytes = DataFormat.tileBytes(command.aFormat)
   var ahead = ahead
   command.forEachBlock { block in
@@ -129,7 +130,7 @@ func readAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: Circul
 func readPlanes(_ command: MatrixCommand) {
   let noc = NoC.one
   let left = CircularBuffer.left(DataFormat.float32)
-  let right = CircularBuffer.right(DataFormat.bfloat16)
+  let right = CircularBuffer.right
   command.forEachBlock { block in
     var plane: UInt32 = command.a == 0 ? command.inner : 0
     while plane < command.inner {
@@ -151,7 +152,7 @@ func readPlanes(_ command: MatrixCommand) {
 
 func readPairs(_ command: MatrixCommand) {
   let noc = NoC.one
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
   let leftBytes = DataFormat.tileBytes(command.aFormat)
   let rightBytes = DataFormat.tileBytes(command.bFormat)
   // Of a broadcast row there is one row of tiles, of a broadcast column one column.
@@ -182,5 +183,24 @@ func readCopies(_ command: MatrixCommand) {
       base: command.a, page: block.row * command.aStride + block.column, bytes: bytes, to: slot)
     noc.awaitReads(awaited)
     buffer.push()
+  }
+}
+
+/// All pages, on the master alone.
+func readDownload(_ command: MatrixCommand) {
+  guard Memory[Control.tileIndex] == 0 else { return }
+  let noc = NoC.one, buffer = CircularBuffer.output
+  let bytes = DataFormat.tileBytes(command.aFormat)
+  let pages = command.rows * command.columns
+  var page: UInt32 = 0
+  while page < pages {
+    let count = min(batch, pages - page)
+    let first = buffer.reserve(count), awaited = noc.readsDone &+ count
+    for i in 0..<count {
+      request(base: command.a, page: page + i, bytes: bytes, to: buffer.slot(first &+ i))
+    }
+    noc.awaitReads(awaited)
+    buffer.push(count)
+    page += count
   }
 }

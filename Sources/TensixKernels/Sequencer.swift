@@ -5,45 +5,77 @@
   configureBackend()
   releaseCores()
   var master = Memory[Control.tileIndex] == 0 ? Master() : nil
-  let participants = Memory[Control.tileCount]
   var sequence: UInt32 = 1
   while true {
     master?.release(sequence)
-    Memory.wait(Control.release) { $0 == sequence }
+    waitForRelease(sequence)
     write(sequence)
     Memory[Control.doneWriter] = sequence
     waitForCores(sequence)
-    arrive()
-    if master != nil { Memory.wait(Control.arrivals) { $0 == sequence &* participants } }
+    Memory[Control.finished] = sequence
+    arrive(sequence)
     sequence &+= 1
   }
 }
 
-/// The first tile's extra work: it alone knows the list, and hands out a command when all tiles have
-/// arrived from the one before.
+/// The first tile's extra work: it alone knows the list, and hands out commands.
+///
+/// A command is released when all tiles have arrived from the one before, an independent one when
+/// all have arrived from the one before that.
 struct Master {
   var run: UInt32
   var list: UInt32 = 0
   var index: UInt32 = 0
   var count: UInt32 = 0
+  /// The newest command that tiles may run.
+  var released: UInt32 = 0
+  /// Arrivals from all commands with even, with odd numbers that were released.
+  var even: UInt32 = 0
+  var odd: UInt32 = 0
 
   /// The host has put the number before the first run's there; it may have rung already.
   init() { run = Memory[Control.completion] }
 
+  /// This tile has finished all commands before `sequence`.
   mutating func release(_ sequence: UInt32) {
-    if index == count {
-      if count != 0 { complete(run) }
-      repeat {
-        run &+= 1
-        Memory.wait(Control.doorbellRun) { $0 == run }
-        (list, count, index) = (Memory[Control.doorbell], Memory[Control.doorbell + 4], 0)
-        if count == 0 { complete(run) }
-      } while count == 0
-      announce(sequence)
+    // The next command comes where the one before `sequence` was.
+    awaitArrivals(sequence &- 1)
+    if released != sequence {
+      if index == count {
+        if count != 0 { complete(run) }
+        repeat {
+          run &+= 1
+          Memory.wait(Control.doorbellRun) { $0 == run }
+          (list, count, index) = (Memory[Control.doorbell], Memory[Control.doorbell + 4], 0)
+          if count == 0 { complete(run) }
+        } while count == 0
+        announce(sequence)
+      }
+      send(release: sequence)
+    }
+    guard index < count else { return }
+    announce(sequence &+ 1)
+    if Memory[Buffer.fetchedCommand] & CommandLayout.isIndependent != 0 {
+      send(release: sequence &+ 1)
+    }
+  }
+
+  /// All tiles have finished command `sequence`. Of a later one with the same parity none can have
+  /// arrived, since it is not released before.
+  func awaitArrivals(_ sequence: UInt32) {
+    let expected = sequence & 1 == 0 ? even : odd
+    Memory.wait(Control.arrivals(sequence)) { $0 == expected }
+  }
+
+  mutating func send(release sequence: UInt32) {
+    if sequence & 1 == 0 {
+      even &+= Memory[Control.tileCount]
+    } else {
+      odd &+= Memory[Control.tileCount]
     }
     send(sequence, to: Control.release)
+    released = sequence
     index += 1
-    if index < count { announce(sequence &+ 1) }
   }
 
   /// Brings the next command from DRAM to all tiles, so that they can prepare for it.
@@ -79,7 +111,7 @@ struct Master {
   }
 }
 
-/// No core of this tile may miss a release, so the tile arrives only when all five have finished.
+/// The tile arrives when all five cores have finished.
 func waitForCores(_ sequence: UInt32) {
   Memory.wait(Control.doneReader) { $0 == sequence }
   Memory.wait(Control.doneUnpack) { $0 == sequence }
@@ -87,10 +119,10 @@ func waitForCores(_ sequence: UInt32) {
   Memory.wait(Control.donePack) { $0 == sequence }
 }
 
-func arrive() {
+func arrive(_ sequence: UInt32) {
   let awaited = NoC.zero.atomicsDone &+ 1
   NoC.zero.increment(
-    Control.arrivals, at: Memory[Control.master], returning: Control.atomicReturn)
+    Control.arrivals(sequence), at: Memory[Control.master], returning: Control.atomicReturn)
   while NoC.zero.atomicsDone != awaited {}
 }
 

@@ -102,7 +102,7 @@ var stepsToDrain: UInt32 { 4 }
 
 /// Each weight goes to SrcA once, the activations of all rows of the block pass in SrcB.
 func unpackLinear(_ command: MatrixCommand) {
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
   let bfloat16 = DataFormat.bfloat16
   let changesFormats =
     (command.bias != 0 || command.residual != 0)
@@ -159,7 +159,7 @@ func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: Circ
 
 func unpackPairs(_ command: MatrixCommand) {
   if command.isExact { return unpackPairsToDst(command) }
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
   configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
   command.forEachBlock { _ in
     let leftNumber = left.first, rightNumber = right.first
@@ -175,7 +175,7 @@ func unpackPairs(_ command: MatrixCommand) {
 
 /// a to tile 0 of Dst, b to tile 1.
 func unpackPairsToDst(_ command: MatrixCommand) {
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
   configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
   configureDst()
   command.forEachBlock { _ in
@@ -200,7 +200,7 @@ func unpackPairsToDst(_ command: MatrixCommand) {
 /// Partial sums go to Dst, where nobody else may be at work.
 func unpackPlanes(_ command: MatrixCommand) {
   let left = CircularBuffer.left(DataFormat.float32)
-  let right = CircularBuffer.right(DataFormat.bfloat16)
+  let right = CircularBuffer.right
   configureSources(a: DataFormat.bfloat16, b: DataFormat.bfloat16, out: command.outFormat)
   var plane: UInt32 = 0
   command.forEachBlock { block in

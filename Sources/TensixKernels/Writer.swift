@@ -60,28 +60,26 @@ func writePlane(
     of: Memory[Buffer.tiles + 4 * (output % count)], bytes: 4096)
 }
 
-/// Drains the output buffer into memory of the host, as long as that is the card's to write.
+/// The master alone writes into memory of the host, as long as that is the card's to write: should the
+/// host's process die, the kernel stops this one tile, and nothing more is written.
 func writeToHost(_ command: MatrixCommand) {
+  guard Memory[Control.tileIndex] == 0 else { return }
   let noc = NoC.zero, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(command.outFormat)
-  command.forEachBlock { block in
-    let number = buffer.first
-    buffer.wait(for: number)
-    let page = block.row * command.outStride + block.column
-    if hostIsValid() {
-      let awaited = noc.writesDone &+ 1
-      noc.writeHost(buffer.slot(number), to: command.out &+ page * bytes, bytes: bytes)
-      noc.awaitWrites(awaited)
+  var address = command.out
+  var pages = command.rows * command.columns
+  while pages != 0 {
+    let first = buffer.first, count = buffer.waitForAny()
+    var awaited = noc.writesDone
+    for i in 0..<count {
+      if Memory[Control.hostValid] != 0 {
+        noc.writeHost(buffer.slot(first &+ i), to: address, bytes: bytes)
+        awaited &+= 1
+      }
+      address &+= bytes
     }
-    buffer.pop()
+    noc.awaitWrites(awaited)
+    buffer.pop(count)
+    pages -= count
   }
-}
-
-/// Asks the master's word, which the host clears, or the kernel where the host is gone.
-func hostIsValid() -> Bool {
-  let noc = NoC.zero, awaited = noc.readsDone &+ 1
-  noc.read(
-    Control.hostValid, of: Memory[Control.master], to: Control.hostValidCopy, bytes: 16)
-  noc.awaitReads(awaited)
-  return Memory[Control.hostValidCopy] != 0
 }

@@ -52,4 +52,49 @@ final class CardTests: DeviceTestCase {
     for matrix in [a, b, both] { card.free(matrix) }
     card.free(buffer)
   }
+
+  /// Commands that do not wait for the one before give what they give one at a time, bit by bit.
+  func testIndependentCommands() throws {
+    let card = try card()
+    var values = Values(seed: 13)
+    let starts = (0..<5).map { _ in values.array(70 * 70) }
+    func pool() throws -> [Matrix] {
+      try starts.map { try card.matrix($0, rows: 70, columns: 70) }
+    }
+    func pick() -> Int { min(4, Int((values.next() + 0.5) * 5)) }
+    for _ in 0..<6 {
+      let (together, apart) = (try pool(), try pool())
+      defer { for matrix in together + apart { card.free(matrix) } }
+      var all = CommandBuilder(for: card)
+      for _ in 0..<40 {
+        let (a, b, kind) = (pick(), pick(), pick())
+        var out = pick()
+        while out == a || out == b { out = (out + 1) % 5 }
+        func record(_ x: [Matrix], _ builder: inout CommandBuilder) throws {
+          switch kind {
+          case 0: try builder.linear(x[a], x[b], into: x[out], weightIsConstant: false)
+          case 1: try builder.copy(x[a], into: x[out])
+          case 2: try builder.binary(.add, x[a], x[b], into: x[out])
+          case 3: try builder.unary(x[a], activation: .silu, into: x[out])
+          default: try builder.gather(x[a], rows: 70, columns: 70, into: x[out])
+          }
+        }
+        try record(together, &all)
+        var one = CommandBuilder(for: card)
+        try record(apart, &one)
+        let list = try card.load(one)
+        try card.run(list, deadline: .seconds(20))
+        card.free(list)
+      }
+      XCTAssertGreaterThan(all.commands.count(where: \.isIndependent), 3)
+      XCTAssertTrue(all.commands.contains { !$0.isIndependent })
+      let list = try card.load(all)
+      try card.run(list, deadline: .seconds(20))
+      card.free(list)
+      for (a, b) in zip(together, apart) {
+        let (x, y) = (try card.download(a), try card.download(b))
+        XCTAssertEqual(x.map(\.bitPattern), y.map(\.bitPattern))
+      }
+    }
+  }
 }

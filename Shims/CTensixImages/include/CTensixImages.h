@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "c528094d79c1f10a99af60726cfd48d6de73fea0561e0490242fe22c001e5c15";
+    "9bc1c419bc0a029efed59d90c72b8b69a982f2a56605c55cdf7f079085077cb8";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

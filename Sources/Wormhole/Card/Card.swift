@@ -114,8 +114,9 @@ package final class Card {
       [UInt32(truncatingIfNeeded: hostAddress) &+ UInt32(Self.completionOffset)],
       to: master, at: UInt64(Control.hostCompletion))
     try transport.write([1, 0] as [UInt32], to: master, at: UInt64(Control.hostValid))
-    // Should this process die, the kernel clears it before it takes the memory away.
-    try transport.setExitWrite(0, to: master, at: UInt64(Control.hostValid))
+    // The master alone writes to the host. Should this process die, the kernel stops it before it
+    // takes the memory away.
+    try transport.setExitWrite(TileMemory.allHeld, to: master, at: TileMemory.softReset)
 
     // One word of every tile, read back, says that all of it is there.
     for (index, tile) in tiles.enumerated() {

@@ -3,7 +3,7 @@ internal import TensixISA
 /// One command as the tiles read it, and what it costs.
 package struct Command: Hashable, Sendable {
   /// Sixteen.
-  let words: [UInt32]
+  private(set) var words: [UInt32]
   package let cost: CommandCost
 
   init(_ command: MatrixCommand, cost: CommandCost) {
@@ -16,5 +16,13 @@ package struct Command: Hashable, Sendable {
   init(words: [UInt32], cost: CommandCost) {
     self.words = words
     self.cost = cost
+  }
+
+  /// It need not wait for the command before it.
+  package private(set) var isIndependent = false
+
+  mutating func setIndependent() {
+    isIndependent = true
+    words[0] |= CommandLayout.isIndependent
   }
 }

@@ -8,6 +8,8 @@ package struct CommandBuilder {
   package private(set) var commands: [Command] = []
   private(set) var scratch: [Matrix] = []
   private let card: Card
+  /// Of the last command; nil where it is not known.
+  private var lastAccess: CommandAccess?
 
   package init(for card: Card) { self.card = card }
 
@@ -64,7 +66,9 @@ package struct CommandBuilder {
       command.residual = residual?.base ?? 0
       command.activation = activation.code
       setOutput(of: &command, to: out, column: outColumn)
-      append(command, cost: linearCost(shape, split, command, out: out.format))
+      append(
+        command, cost: linearCost(shape, split, command, out: out.format),
+        reads: [a, weight, bias, residual], writes: [out])
     } else {
       var planes: Matrix?
       if !split.planesFitTiles(shape, tiles: tiles) {
@@ -75,7 +79,9 @@ package struct CommandBuilder {
       }
       command.outFormat = TileFormat.float32.code
       (command.out, command.outStride) = (planes?.base ?? 0, UInt32(shape.columns))
-      append(command, cost: linearCost(shape, split, command, out: .float32))
+      append(
+        command, cost: linearCost(shape, split, command, out: .float32), reads: [a, weight],
+        writes: [planes], scratch: planes == nil ? .others : .none)
       reduce(
         planes, count: split.planes, rows: shape.rows, columns: shape.columns, bias: bias,
         residual: residual, activation: activation, scale: 1, into: out, outColumn: outColumn)
@@ -103,7 +109,9 @@ package struct CommandBuilder {
     var cost = elementCost(command, read: planes == nil ? 0 : count * 4096, out: out)
     let share = share(of: rows * columns)
     cost.vectorInstructionsOfBusiestTile += share * 32 * (3 * (count - 1) + 2)
-    append(command, cost: cost)
+    append(
+      command, cost: cost, reads: [planes, bias, residual], writes: [out],
+      scratch: planes == nil ? .own : .none)
   }
 
   // MARK: Element by element
@@ -153,7 +161,7 @@ package struct CommandBuilder {
       cost.products += instructions * a.pageCount
       cost.productsOfBusiestTile += instructions * share(of: a.pageCount)
     }
-    append(command, cost: cost)
+    append(command, cost: cost, reads: [a, b], writes: [out])
   }
 
   /// out = activation(scale * a), and conversion between formats.
@@ -184,7 +192,9 @@ package struct CommandBuilder {
     command.a = 0
     command.residual = a.base
     setOutput(of: &command, to: out, column: 0)
-    append(command, cost: elementCost(command, read: a.format.tileBytes, out: out))
+    append(
+      command, cost: elementCost(command, read: a.format.tileBytes, out: out), reads: [a],
+      writes: [out])
   }
 
   // MARK: Movement
@@ -205,7 +215,9 @@ package struct CommandBuilder {
     setElements(of: &command, a)
     setOutput(of: &command, to: out, column: outColumn)
     command.outRow = UInt32(outRow / 32)
-    append(command, cost: elementCost(command, read: a.format.tileBytes, out: out))
+    append(
+      command, cost: elementCost(command, read: a.format.tileBytes, out: out), reads: [a],
+      writes: [out])
   }
 
   /// Writes a matrix into host memory, where ``Card/values(of:)`` finds it after the run.
@@ -224,20 +236,37 @@ package struct CommandBuilder {
     command.outStride = UInt32(a.tileColumns)
     var cost = elementCost(command, read: a.format.tileBytes, out: a)
     cost.dramBytesWritten = 0
+    cost.nocBytesOfBusiestTile = a.byteCount
     cost.hostBytes = a.byteCount
-    append(command, cost: cost)
+    // The master alone writes to the host, one command after the other.
+    append(command, cost: cost, reads: [a], writes: [])
   }
 
   /// A command that does nothing but go round.
-  package mutating func nothing() { append(MatrixCommand(), cost: CommandCost()) }
+  package mutating func nothing() {
+    append(MatrixCommand(), cost: CommandCost(), reads: [], writes: [])
+  }
 
-  /// Adds a command that somebody else has made up.
-  mutating func append(_ command: Command) { commands.append(command) }
+  /// Adds a command. Where `access` is not given, it waits for the one before, and the next for it.
+  mutating func append(_ command: Command, access: CommandAccess? = nil) {
+    var command = command
+    if let access, let lastAccess, access.isIndependent(of: lastAccess) {
+      command.setIndependent()
+    }
+    lastAccess = access
+    commands.append(command)
+  }
 
   // MARK: Parts
 
-  private mutating func append(_ command: MatrixCommand, cost: CommandCost) {
-    append(Command(command, cost: cost))
+  private mutating func append(
+    _ command: MatrixCommand, cost: CommandCost, reads: [Matrix?], writes: [Matrix?],
+    scratch: CommandAccess.Scratch = .none
+  ) {
+    append(
+      Command(command, cost: cost),
+      access: CommandAccess(
+        reads: reads.compactMap { $0 }, writes: writes.compactMap { $0 }, scratch: scratch))
   }
 
   /// One output tile is a unit.

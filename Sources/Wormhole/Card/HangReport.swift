@@ -24,7 +24,8 @@ extension Card {
       if places[line] == nil { order.append(line) }
       places[line, default: []].append(tile)
     }
-    let arrivals = try transport.read32(from: master, at: UInt64(Control.arrivals))
+    let even = try transport.read32(from: master, at: UInt64(Control.arrivals(0)))
+    let arrivals = try transport.read32(from: master, at: UInt64(Control.arrivals(1))) &+ even
     var report = "not finished after \(deadline); \(arrivals) arrivals of \(tiles.count) tiles"
     for line in order.prefix(8) {
       let tiles = places[line] ?? []
