@@ -47,6 +47,10 @@ package enum VectorUnit {
   @inline(__always) package static func add(_ to: UInt32, _ a: UInt32, _ b: UInt32) -> UInt32 {
     0x85 << 24 | one << 16 | a << 12 | b << 8 | to << 4
   }
+  /// `to += value`, of which the upper half counts; one instruction later.
+  @inline(__always) package static func addShort(_ to: UInt32, _ bits: UInt32) -> UInt32 {
+    0x75 << 24 | (bits >> 16) << 8 | to << 4
+  }
   /// `larger` gets the larger of both in each lane, `smaller` the smaller; one instruction later.
   @inline(__always) package static func sort(larger: UInt32, smaller: UInt32) -> UInt32 {
     0x92 << 24 | larger << 8 | smaller << 4 | 1

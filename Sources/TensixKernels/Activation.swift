@@ -30,9 +30,9 @@ func activate(_ activation: UInt32, tiles: UInt32, from first: UInt32) {
   setGateConstants(activation)
   for tile in first..<first + tiles {
     selectDst(tile)
-    for step: UInt32 in 0..<32 {
+    for step: UInt32 in 0..<16 {
       Thread.drain()
-      gate(row: 2 * step, gelu: activation == ActivationCode.gelu)
+      gate(row: 4 * step, gelu: activation == ActivationCode.gelu)
     }
   }
   Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
@@ -49,50 +49,63 @@ func restoreModeThree() {
 
 /// Both activations are x / (1 + 2^t): t = -x / ln 2 for SiLU, x (c1 + c2 x^2) for gelu.
 func setGateConstants(_ activation: UInt32) {
-  setVectorConstant(11, 0x3E75_FDF0)  // coefficients of 2^f
-  setVectorConstant(12, 0x3F31_7218)  // ln 2
-  setVectorConstant(13, 0xCB40_0000)  // -1.5 * 2^23
+  setVectorConstant(11, 0x3C1D_955B)  // coefficients of 2^f, from that of f^4 on
+  setVectorRegister(7, 0x3D63_5847)
+  setVectorConstant(12, 0x3E75_FDF0)
+  setVectorConstant(13, 0x3F31_7218)
   setVectorConstant(14, 0x7EF3_11C7)  // first guess of a reciprocal: this minus the bits
   setVectorRegister(
-    4, activation == ActivationCode.gelu ? 0xC013_5761 : 0xBFB8_AA3B)  // -2.3022082, -1 / ln 2
-  setVectorRegister(5, 0x4B40_0000)  // 1.5 * 2^23
-  setVectorRegister(6, 0x3C1D_955B)
-  setVectorRegister(7, 0x3D63_5847)
+    6, activation == ActivationCode.gelu ? 0xC013_5761 : 0xBFB8_AA3B)  // -2.3022082, -1 / ln 2
 }
 
+/// One instruction for each of two vectors, whose registers are L0 to L2 and L3 to L5. So there is
+/// always another one before a result is used.
+@inline(__always) func both(
+  _ instruction: (_ x: UInt32, _ t: UInt32, _ p: UInt32) -> UInt32
+) {
+  Thread.push(instruction(0, 1, 2))
+  Thread.push(instruction(3, 4, 5))
+}
+
+/// 64 values, in two vectors.
 @inline(__always) func gate(row: UInt32, gelu: Bool) {
-  Thread.push(VectorUnit.load(0, row: row))
+  both { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
   if gelu {
-    vector(VectorUnit.multiply(1, 0, 0))
-    setVectorRegister(2, 0xBDD2_D3E8)  // -0.10294324
-    vector(VectorUnit.mad(1, 1, 2, 4))
-    vector(VectorUnit.multiply(1, 1, 0))
+    both { x, t, _ in VectorUnit.multiply(t, x, x) }
+    both { _, _, p in VectorUnit.loadLow(p, 0xBDD2_D3E8) }  // -0.10294324
+    both { _, _, p in VectorUnit.loadHigh(p, 0xBDD2_D3E8) }
+    both { _, t, p in VectorUnit.mad(t, t, p, 6) }
+    both { x, t, _ in VectorUnit.multiply(t, t, x) }
   } else {
-    vector(VectorUnit.multiply(1, 0, 4))
+    both { x, t, _ in VectorUnit.multiply(t, x, 6) }
   }
   // -120 <= t <= 120, beyond which nothing changes in x / (1 + 2^t)
-  Thread.push(VectorUnit.loadShort(2, 0x42F0_0000))
-  vector(VectorUnit.sort(larger: 2, smaller: 1))
-  Thread.push(VectorUnit.loadShort(2, 0xC2F0_0000))
-  vector(VectorUnit.sort(larger: 1, smaller: 2))
-  vector(VectorUnit.add(2, 1, 5))  // integer part in the low bits
-  vector(VectorUnit.add(3, 2, 13))  // integer part as a float
-  Thread.push(VectorUnit.negate(3, 3))
-  vector(VectorUnit.add(1, 3, 1))  // f = t - integer part
-  vector(VectorUnit.mad(3, 6, 1, 7))  // 2^f by Horner's rule
-  vector(VectorUnit.mad(3, 3, 1, 11))
-  vector(VectorUnit.mad(3, 3, 1, 12))
-  vector(VectorUnit.mad(3, 3, 1, VectorUnit.one))
-  Thread.push(VectorUnit.shiftLeft(2, 23))
-  Thread.push(VectorUnit.integerAdd(3, 2))  // times 2^integer part
-  vector(VectorUnit.add(3, 3, VectorUnit.one))  // d = 1 + 2^t
-  Thread.push(VectorUnit.move(2, 3))
-  Thread.push(VectorUnit.integerSubtract(2, from: 14))  // y = about 1 / d
-  Thread.push(VectorUnit.negate(3, 3))
+  both { _, _, p in VectorUnit.loadShort(p, 0x42F0_0000) }
+  both { _, t, p in VectorUnit.sort(larger: p, smaller: t) }
+  both { _, _, p in VectorUnit.loadShort(p, 0xC2F0_0000) }
+  both { _, t, p in VectorUnit.sort(larger: t, smaller: p) }
+  // To 1.5 * 2^23 added, t's integer part stands in the low bits.
+  both { _, t, p in VectorUnit.move(p, t) }
+  both { _, _, p in VectorUnit.addShort(p, 0x4B40_0000) }
+  both { x, _, p in VectorUnit.move(x, p) }
+  both { x, _, _ in VectorUnit.addShort(x, 0xCB40_0000) }
+  both { x, _, _ in VectorUnit.negate(x, x) }
+  both { x, t, _ in VectorUnit.add(t, x, t) }  // f = t - integer part
+  both { x, t, _ in VectorUnit.mad(x, 11, t, 7) }  // 2^f by Horner's rule
+  both { x, t, _ in VectorUnit.mad(x, x, t, 12) }
+  both { x, t, _ in VectorUnit.mad(x, x, t, 13) }
+  both { x, t, _ in VectorUnit.mad(x, x, t, VectorUnit.one) }
+  both { _, _, p in VectorUnit.shiftLeft(p, 23) }
+  both { x, _, p in VectorUnit.integerAdd(x, p) }  // times 2^integer part
+  both { x, _, _ in VectorUnit.add(x, x, VectorUnit.one) }  // d = 1 + 2^t
+  both { x, _, p in VectorUnit.move(p, x) }
+  both { _, _, p in VectorUnit.integerSubtract(p, from: 14) }  // y = about 1 / d
+  both { x, _, _ in VectorUnit.negate(x, x) }
   for _ in 0..<3 {  // y += y (1 - d y)
-    vector(VectorUnit.mad(1, 3, 2, VectorUnit.one))
-    vector(VectorUnit.mad(2, 1, 2, 2))
+    both { x, t, p in VectorUnit.mad(t, x, p, VectorUnit.one) }
+    both { _, t, p in VectorUnit.mad(p, t, p, p) }
   }
-  vector(VectorUnit.multiply(3, 0, 2))
-  Thread.push(VectorUnit.store(3, row: row))
+  both { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
+  both { x, _, p in VectorUnit.multiply(x, x, p) }
+  both { x, _, _ in VectorUnit.store(x, row: x == 0 ? row : row + 2) }
 }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "9bc1c419bc0a029efed59d90c72b8b69a982f2a56605c55cdf7f079085077cb8";
+    "87181f8bfcddcbe6e055994a3ed7d1d6827629955de0e92573198b9ce2e98c2f";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

@@ -346,8 +346,8 @@ package struct CommandBuilder {
   /// Vector instructions of the activation of one tile.
   private func vectorInstructions(_ command: MatrixCommand) -> Int {
     switch command.activation {
-    case ActivationCode.silu: 32 * 49
-    case ActivationCode.gelu: 32 * 55
+    case ActivationCode.silu: 32 * 31
+    case ActivationCode.gelu: 32 * 35
     default: 0
     }
   }
