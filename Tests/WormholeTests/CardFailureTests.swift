@@ -169,6 +169,10 @@ final class CardFailureTests: DeviceTestCase {
     assertFails("column 16", try builder.copy(a, into: out, outColumn: 16))
     assertFails("column 32", try builder.copy(a, into: out, outColumn: 32))
     assertFails("row 32", try builder.copy(a, into: out, outRow: 32))
+    let wide = Matrix(rows: 1, columns: 1_100_000, format: .bfloat16, base: 1 << 20)
+    let tall = Matrix(rows: 1_100_000, columns: 1, format: .bfloat16, base: 1 << 20)
+    let one = Matrix(rows: 1, columns: 1, format: .bfloat16, base: 1 << 20)
+    assertFails("1100000 columns", try builder.linear(wide, tall, into: one))
     XCTAssertTrue(builder.commands.isEmpty)
     assertFails("4 values for 40 x 64", try card.upload([1, 2, 3, 4], to: a))
   }

@@ -6,7 +6,7 @@ import XCTest
 /// The split of products, and what lists are said to cost.
 final class WorkReportTests: DeviceTestCase {
   /// Every output tile and every step of its sum is in exactly one unit.
-  func testSplitsCoverTheProduct() {
+  func testSplitsCoverTheProduct() throws {
     for tiles in [1, 7, 56, 64, 72, 80] {
       for (rows, inner, columns) in [
         (1, 1, 1), (2, 1, 32), (2, 32, 32), (2, 64, 32), (2, 32, 1), (32, 128, 128), (26, 36, 64),
@@ -14,7 +14,7 @@ final class WorkReportTests: DeviceTestCase {
       ] {
         let shape = WorkSplit.Shape(
           rows: rows, columns: columns, inner: inner, aBytes: 2048, bBytes: 2048, phases: 3)
-        let split = WorkSplit.best(for: shape, tiles: tiles)
+        let split = try XCTUnwrap(WorkSplit.best(for: shape, tiles: tiles))
         let what = "\(shape) on \(tiles): \(split)"
         XCTAssertLessThanOrEqual(split.blockRows, WorkSplit.maximumRows, what)
         XCTAssertLessThanOrEqual(split.blockRows * split.chunk, Int(Buffer.leftDepth), what)

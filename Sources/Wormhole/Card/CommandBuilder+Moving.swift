@@ -38,7 +38,7 @@ extension CommandBuilder {
     command.sourceBlockStride = UInt32(blockStride)
     command.sourceColumn = UInt32(column)
     command.columnStep = UInt32(columnStep)
-    append(command, into: out, target)
+    append(command, a, into: out, target)
   }
 
   /// Copies rows, or parts of them, whose numbers stand in a table when the command runs:
@@ -72,7 +72,7 @@ extension CommandBuilder {
     command.table = table.base
     command.sourceRows = UInt32(a.rows)
     command.sourceColumn = UInt32(column)
-    append(command, into: out, target)
+    append(command, a, into: out, target)
   }
 
   /// Copies all elements, row by row, into rows of another width.
@@ -99,8 +99,8 @@ extension CommandBuilder {
     var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
     command.write { words[Int($0)] = $1 }
     append(
-      Command(
-        words: words, cost: cost(ofReshapeInto: out)))
+      Command(words: words, cost: cost(ofReshapeInto: out)),
+      access: CommandAccess(reads: [a], writes: [out], scratch: .own))
   }
 
   // MARK: Parts
@@ -162,11 +162,13 @@ extension CommandBuilder {
   }
 
   private mutating func append(
-    _ command: GatherCommand, into out: Matrix, _ target: Target
+    _ command: GatherCommand, _ a: Matrix, into out: Matrix, _ target: Target
   ) {
     var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
     command.write { words[Int($0)] = $1 }
-    append(Command(words: words, cost: cost(of: command, target, out)))
+    append(
+      Command(words: words, cost: cost(of: command, target, out)),
+      access: CommandAccess(reads: [a], writes: [out], scratch: .own))
   }
 
   /// What each of the tiles reads and writes, by the rules of the device program.

@@ -46,7 +46,9 @@ package struct CommandBuilder {
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
       aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: phases)
-    let split = WorkSplit.best(for: shape, tiles: tiles)
+    guard let split = WorkSplit.best(for: shape, tiles: tiles) else {
+      throw error(call, "\(a.columns) columns of \(text(a)) to add up")
+    }
 
     var command = MatrixCommand()
     command.operation = Operation.linear

@@ -26,8 +26,9 @@ struct WorkSplit: Hashable {
   /// Rows whose accumulators fit half of Dst.
   static let maximumRows = 4
 
-  /// The cheapest split among those with the most tiles at work, where nine in ten count as all.
-  static func best(for shape: Shape, tiles: Int) -> WorkSplit {
+  /// The cheapest split among those with the most tiles at work, where nine in ten count as all; nil
+  /// where the sum is too long for any, which is beyond half a million columns of `a`.
+  static func best(for shape: Shape, tiles: Int) -> WorkSplit? {
     var best: (split: WorkSplit, busy: Int, cycles: Int)?
     let enough = (tiles * 9 + 9) / 10
     for blockRows in 1...min(maximumRows, shape.rows) {
@@ -41,19 +42,7 @@ struct WorkSplit: Hashable {
         }
       }
     }
-    // One row and one column always fit: a chunk is cut to the buffer.
     return best?.split
-      ?? WorkSplit(
-        blockRows: 1, blockColumns: 1, chunk: max(1, shape.inner), planes: 1,
-        units: shape.rows * shape.columns)
-  }
-
-  private init(blockRows: Int, blockColumns: Int, chunk: Int, planes: Int, units: Int) {
-    self.blockRows = blockRows
-    self.blockColumns = blockColumns
-    self.chunk = chunk
-    self.planes = planes
-    self.units = units
   }
 
   /// Nil where a unit's activations do not fit the left buffer, or the sum does not split so.
