@@ -68,6 +68,22 @@ extension Card {
     columnStride: Int
   ) throws(CardError) {
     try checkCount(values.count, matrix, rowStride, columnStride)
+    if matrix.format == .bfloat16, columnStride == 1 {
+      // Rows of faces are copied as they are.
+      return try uploadPages(matrix) { bytes, top, left in
+        for row in 0..<min(32, matrix.rows - top) {
+          for half in 0..<min(2, (matrix.columns - left + 15) / 16) {
+            let start = (top + row) * rowStride + left + 16 * half
+            let count = min(16, matrix.columns - left - 16 * half)
+            UnsafeMutableRawBufferPointer(
+              rebasing: bytes[(2 * tileOffset(row: row, column: 16 * half))...]
+            ).copyMemory(
+              from: UnsafeRawBufferPointer(
+                UnsafeBufferPointer(rebasing: values[start..<start + count])))
+          }
+        }
+      }
+    }
     try uploadTiles(matrix) { TileCodec.float(values[$0 * rowStride + $1 * columnStride]) }
   }
 
@@ -91,6 +107,19 @@ extension Card {
   private func uploadTiles(
     _ matrix: Matrix, value: (_ row: Int, _ column: Int) -> Float
   ) throws(CardError) {
+    try uploadPages(matrix) { bytes, top, left in
+      TileCodec.encode(matrix.format, into: bytes) { row, column in
+        top + row < matrix.rows && left + column < matrix.columns
+          ? value(top + row, left + column) : 0
+      }
+    }
+  }
+
+  /// `fill` writes the tile whose first value is at `top`, `left` into bytes that are 0.
+  private func uploadPages(
+    _ matrix: Matrix,
+    _ fill: (_ bytes: UnsafeMutableRawBufferPointer, _ top: Int, _ left: Int) -> Void
+  ) throws(CardError) {
     try checkOpen("upload")
     let size = matrix.format.tileBytes
     // The pages of a bank follow one another: one write a bank.
@@ -99,14 +128,9 @@ extension Card {
       var bytes = [UInt8](repeating: 0, count: pages.count * size)
       bytes.withUnsafeMutableBytes { bytes in
         for (index, page) in pages.enumerated() {
-          let top = page / matrix.tileColumns * 32, left = page % matrix.tileColumns * 32
-          TileCodec.encode(
-            matrix.format,
-            into: UnsafeMutableRawBufferPointer(rebasing: bytes[index * size..<(index + 1) * size])
-          ) { row, column in
-            top + row < matrix.rows && left + column < matrix.columns
-              ? value(top + row, left + column) : 0
-          }
+          fill(
+            UnsafeMutableRawBufferPointer(rebasing: bytes[(index * size)..<(index * size + size)]),
+            page / matrix.tileColumns * 32, page % matrix.tileColumns * 32)
         }
       }
       let (tile, address) = place(of: bank, matrix)
