@@ -56,8 +56,8 @@ package enum Control {
   package static var completion: UInt32 { 0x18110 }
   /// Low half of the address in host memory where the completion goes, too.
   package static var hostCompletion: UInt32 { 0x18120 }
-  /// Not 0 as long as the host's memory behind the PCIe tile is the card's to write. Two words, so
-  /// that one 64-bit write clears it.
+  /// Not 0 as long as the host's memory behind the PCIe tile is the card's to write, and its lists are
+  /// to be run. Two words, so that one 64-bit write clears it.
   package static var hostValid: UInt32 { 0x18130 }
   /// What the multicasts send.
   package static var sequenceSource: UInt32 { 0x18140 }

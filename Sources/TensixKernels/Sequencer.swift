@@ -40,6 +40,8 @@ struct Master {
   mutating func release(_ sequence: UInt32) {
     // The next command comes where the one before `sequence` was.
     awaitArrivals(sequence &- 1)
+    // The host takes the rest of the list back, so that it can stop the tiles between commands.
+    if Memory[Control.hostValid] == 0 { count = index }
     if released != sequence {
       if index == count {
         if count != 0 { complete(run) }

@@ -45,6 +45,26 @@ final class CardFailureTests: DeviceTestCase {
     }
   }
 
+  /// A deadline that was too short, in the middle of a product: the tiles may finish that.
+  func testResetInTheMiddleOfAList() throws {
+    var random = Values(seed: 14)
+    for _ in 0..<12 {
+      try withCard { card in
+        let a = try card.matrix([Float](repeating: 1, count: 64 * 512), rows: 64, columns: 512)
+        let b = try card.matrix([Float](repeating: 1, count: 512 * 512), rows: 512, columns: 512)
+        let out = try card.allocate(rows: 64, columns: 512)
+        var builder = CommandBuilder(for: card)
+        for _ in 0..<100 { try builder.linear(a, b, activation: .gelu, into: out) }
+        let list = try card.load(builder)
+        let deadline = Duration.milliseconds(Int((random.next() + 0.5) * 80))
+        assertFails("not finished", try card.run(list, deadline: deadline))
+        try card.reset()
+        try checkItWorks(card)
+        assertFails("not finished", try card.run(list, deadline: deadline))
+      }
+    }
+  }
+
   func testHostMemoryThatIsNoLongerTheirs() throws {
     try withCard { card in
       let a = try card.matrix([Float](repeating: 1, count: 96 * 64), rows: 96, columns: 64)

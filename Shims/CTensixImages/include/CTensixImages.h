@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "87181f8bfcddcbe6e055994a3ed7d1d6827629955de0e92573198b9ce2e98c2f";
+    "965db5411057979285e501e7f59b22623ab4fa9c464ae95493cbc7e9e0201a43";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

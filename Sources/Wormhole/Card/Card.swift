@@ -55,17 +55,37 @@ package final class Card {
   /// does nothing.
   package func close() {
     guard state != .closed else { return }
+    try? quiesce()
     state = .closed
-    try? transport.write([0, 0] as [UInt32], to: master, at: UInt64(Control.hostValid))
     transport.close()
   }
 
-  /// Holds all tiles, loads the programs again and starts them. What is in DRAM stays.
+  /// Takes the host's memory and what is left of a list back, and gives tiles that are at work a
+  /// second to finish their command: in the middle of one, the coprocessor keeps what a reset of its
+  /// cores does not reach.
+  private func quiesce() throws(CardError) {
+    try transport.write([0, 0] as [UInt32], to: master, at: UInt64(Control.hostValid))
+    guard state == .hanging else { return }
+    let end = ContinuousClock.now + .seconds(1)
+    for tile in tiles {
+      repeat {
+        let released = try transport.read32(from: tile, at: UInt64(Control.release))
+        let finished = try transport.read32(from: tile, at: UInt64(Control.finished))
+        if released == finished { break }
+        transport.advance()
+      } while ContinuousClock.now < end
+    }
+  }
+
+  /// Lets all tiles finish their command if they can, holds them, loads the programs again and starts
+  /// them. What is in DRAM stays.
   ///
-  /// - Throws: ``CardError`` where a tile cannot be stopped: then the card is lost.
+  /// - Throws: ``CardError`` where a tile cannot be stopped, or computes wrongly afterwards: then the
+  ///   card is lost.
   package func reset() throws(CardError) {
     if state == .closed { throw .closed(transport.name, call: "reset") }
     do throws(CardError) {
+      try quiesce()
       try transport.multicast([TileMemory.allHeld], at: TileMemory.softReset)
       for tile in transport.layout.tiles {
         try check(tile, "soft reset", at: TileMemory.softReset, is: TileMemory.allHeld)
