@@ -55,7 +55,7 @@ extension MatrixCommand {
 
 /// Output tiles of one column whose accumulators are in Dst together.
 struct OutputBlock {
-  /// At most four.
+  /// The first, and how many: at most four.
   var row: UInt32
   var rows: UInt32
   var column: UInt32

@@ -157,9 +157,17 @@ func readPairs(_ command: MatrixCommand) {
   let rightBytes = DataFormat.tileBytes(command.bFormat)
   // Of a broadcast row there is one row of tiles, of a broadcast column one column.
   let hasRows = command.broadcast & 2 == 0, hasColumns = command.broadcast & 1 == 0
+  // Several pairs are under way at once.
+  var pending: UInt32 = 0, awaited = noc.readsDone
+  func finish() {
+    noc.awaitReads(awaited)
+    left.push(pending)
+    right.push(pending)
+    pending = 0
+  }
   command.forEachBlock { block in
-    let leftSlot = left.slot(left.reserve()), rightSlot = right.slot(right.reserve())
-    let awaited = noc.readsDone &+ 2
+    let leftSlot = left.slot(left.reserve(pending + 1) &+ pending)
+    let rightSlot = right.slot(right.reserve(pending + 1) &+ pending)
     request(
       base: command.a, page: block.row * command.aStride + block.column, bytes: leftBytes,
       to: leftSlot)
@@ -167,23 +175,31 @@ func readPairs(_ command: MatrixCommand) {
       base: command.b,
       page: (hasRows ? block.row : 0) * command.bStride + (hasColumns ? block.column : 0),
       bytes: rightBytes, to: rightSlot)
-    noc.awaitReads(awaited)
-    left.push()
-    right.push()
+    awaited &+= 2
+    pending += 1
+    if pending == batch / 2 { finish() }
   }
+  finish()
 }
 
 func readCopies(_ command: MatrixCommand) {
   let noc = NoC.one, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(command.aFormat)
+  var pending: UInt32 = 0, awaited = noc.readsDone
+  func finish() {
+    noc.awaitReads(awaited)
+    buffer.push(pending)
+    pending = 0
+  }
   command.forEachBlock { block in
-    let slot = buffer.slot(buffer.reserve())
-    let awaited = noc.readsDone &+ 1
+    let slot = buffer.slot(buffer.reserve(pending + 1) &+ pending)
     request(
       base: command.a, page: block.row * command.aStride + block.column, bytes: bytes, to: slot)
-    noc.awaitReads(awaited)
-    buffer.push()
+    awaited &+= 1
+    pending += 1
+    if pending == batch { finish() }
   }
+  finish()
 }
 
 /// All pages, on the master alone.

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "965db5411057979285e501e7f59b22623ab4fa9c464ae95493cbc7e9e0201a43";
+    "abe48b544594da3a1ab9c4d31092c5db4b2268f9c626aea22e75de987189e1c4";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {
