@@ -25,6 +25,8 @@ public struct DenoisingSchedule: Sendable {
   /// What a step adds of the velocity: `float32(-1 / steps)`.
   public let timeStep: Float
   let steps: [Step]
+  /// Action projection and Euler step as one unit.
+  let traces = TraceCache("action projection and Euler step")
 
   /// The times of all steps.
   public var times: [Float] { steps.map(\.time) }

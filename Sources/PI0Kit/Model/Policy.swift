@@ -114,13 +114,15 @@ public struct Policy: Sendable {
     let context = try SuffixContext(
       cache: cache, prefixPadding: prefixPadding, padding: suffix.padding, marks: suffix.marks,
       rotary: rotary, device: device.forTransformers)
-    return try velocity(
+    let hidden = try hiddenActions(
       suffix.embeddings, context: context,
       modulation: expert.modulation(
         condition: suffix.condition?.moved(to: device.forTransformers)))
+    return try actionOut(hidden)
   }
 
-  private func velocity(
+  /// The expert's output for the actions, of which action_out_proj makes their velocity.
+  private func hiddenActions(
     _ x: Tensor, context: SuffixContext, modulation: Gemma.Modulation
   ) throws(PI0Error) -> Tensor {
     guard context.cache.layers.count == expert.layers.count else {
@@ -132,7 +134,7 @@ public struct Policy: Sendable {
       after: context.cache, modulation: modulation)
     let tokens = out.shape[1]
     let actions = try out.sliced(axis: 1, max(tokens - configuration.actionHorizon, 0)..<tokens)
-    return try actionOut(actions.moved(to: device))
+    return try actions.moved(to: device)
   }
 
   // MARK: - Sampling
@@ -263,19 +265,22 @@ public struct Policy: Sendable {
     let stateToken = try foldedSuffix?.stateToken(state)
     var x = noise
     for (index, step) in schedule.steps.enumerated() {
-      let velocity: Tensor
+      let hidden: Tensor
       switch (step.conditioning, foldedSuffix, stateToken) {
       case (.timeRow(let timeRow), .some(let folded), .some(let stateToken)):
-        velocity = try self.velocity(
+        hidden = try hiddenActions(
           folded(stateToken: stateToken, noisyActions: x, timeRow: timeRow), context: context,
           modulation: expert.modulation(condition: nil))
       case (.modulation(let modulation), nil, _):
-        velocity = try self.velocity(
+        hidden = try hiddenActions(
           suffixEmbedder.actionIn(x), context: context, modulation: modulation)
       default:
         throw .input("the schedule was made by a policy of the other variant")
       }
-      x = try Self.eulerStep(x, velocity: velocity, timeStep: schedule.timeStep)
+      x = try device.traced(schedule.traces, [x, hidden]) { (inputs) throws(PI0Error) in
+        try Self.eulerStep(
+          inputs[0], velocity: actionOut(inputs[1]), timeStep: schedule.timeStep)
+      }
       onProgress(
         PolicyProgress(part: .denoising, completed: index + 1, total: schedule.steps.count))
     }
