@@ -39,7 +39,7 @@ let package = Package(
     .executableTarget(
       name: "pi0",
       dependencies: [
-        "PI0Kit", "Wormhole", "CImageCodecs",
+        "PI0Kit", "Wormhole", "CMicroKernels", "CImageCodecs",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

@@ -10,8 +10,6 @@ static void MK(take_tile)(
   size_t columns) {
   for (size_t i = 0; i < rows; i++) {
     float *to = p->result + (row + i) * p->result_stride + column;
-    const float *factor =
-      p->factor ? p->factor + (row + i) * p->factor_stride + column : NULL;
     for (size_t j = 0; j < columns; j += VL) {
       V v = MK(load)(sums + i * COLUMNS + j);
       size_t count = columns - j;
@@ -20,7 +18,6 @@ static void MK(take_tile)(
         if (p->finishes) {
           if (p->bias) v += MK(load)(p->bias + column + j);
           if (p->activation != MK_NONE) v = MK(activated)(v, p->activation);
-          if (factor) v *= MK(load)(factor + j);
         }
         MK(store)(to + j, v);
       } else {
@@ -28,7 +25,6 @@ static void MK(take_tile)(
         if (p->finishes) {
           if (p->bias) v += MK(load_part)(p->bias + column + j, count);
           if (p->activation != MK_NONE) v = MK(activated)(v, p->activation);
-          if (factor) v *= MK(load_part)(factor + j, count);
         }
         MK(store_part)(to + j, v, count);
       }

@@ -13,7 +13,9 @@ struct BenchCommand: ParsableCommand {
       """)
 
   @Option(
-    help: ArgumentHelp("Runs of each part, after a tenth as many to warm up.", valueName: "n"))
+    help: ArgumentHelp(
+      "Runs of each part, after a tenth as many to warm up; fewer where they take long.",
+      valueName: "n"))
   var runs = 200
 
   @OptionGroup var device: DeviceOption
@@ -33,6 +35,10 @@ struct BenchCommand: ParsableCommand {
     let median: Double
     let minimum: Double
     let maximum: Double
+    /// In the fastest run, 10⁹ floating-point operations a second, and their share of what the
+    /// processor can do at most; for matrix products.
+    var gigaflops: Double?
+    var shareOfPeak: Double?
   }
 
   func run() throws {
@@ -52,7 +58,7 @@ struct BenchCommand: ParsableCommand {
     let embedding = SinusoidalTimeEmbedding(width: configuration.expert.width)
     let time = try Tensor([0.5], shape: [1], device: device)
 
-    let timings = [
+    var timings = [
       try measure("Euler update, \(horizon) x \(dimension)") {
         _ = try Policy.eulerStep(x, velocity: velocity, timeStep: -0.1)
       },
@@ -71,25 +77,73 @@ struct BenchCommand: ParsableCommand {
         _ = try embedding(time)
       },
     ]
+    timings.append(try suffixEmbedding(device, configuration))
+    let processors = ProcessInfo.processInfo.activeProcessorCount
+    for threads in Set([1, processors]).sorted() {
+      timings += try products(threads: threads)
+    }
     if json { return print(try encodeJSON(timings)) }
     var table = TextTable([
       ("part", .left), ("median ms", .right), ("min", .right), ("max", .right),
+      ("GFLOP/s", .right), ("of peak", .right),
     ])
     for timing in timings {
       table.append(
         [timing.part]
-          + [timing.median, timing.minimum, timing.maximum].map { String(format: "%.4f", $0) })
+          + [timing.median, timing.minimum, timing.maximum].map { String(format: "%.4f", $0) }
+          + [
+            timing.gigaflops.map { String(format: "%.1f", $0) } ?? "",
+            timing.shareOfPeak.map { String(format: "%.0f %%", 100 * $0) } ?? "",
+          ])
     }
     print(table.text, terminator: "")
   }
 
+  /// State, noisy actions and time to tokens, with the full-size weights of the fixtures.
+  private func suffixEmbedding(
+    _ device: Device, _ configuration: PolicyConfiguration
+  ) throws -> Timing {
+    let weights = try PackageFixtures.goldenFolder() + "/suffix_full.weights.safetensors"
+    let embedder = try SuffixEmbedder(checkpoint: Checkpoint(path: weights), on: device)
+    let (horizon, dimension) = (configuration.actionHorizon, configuration.actionDimension)
+    let state = try Tensor.normal([1, dimension], seed: 1, device: device)
+    let actions = try Tensor.normal([1, horizon, dimension], seed: 2, device: device)
+    let time = try Tensor([0.5], shape: [1], device: device)
+    return try measure("suffix embedding, \(horizon) actions, \(device)") {
+      _ = try embedder(state: state, noisyActions: actions, timestep: time)
+    }
+  }
+
+  /// The largest products on the cpu device, and the processor's peak measured around them.
+  private func products(threads: Int) throws -> [Timing] {
+    let device = Device.cpu(threads: threads)
+    return try ProductBenchmark.sizes.map { size in
+      let product = try ProductBenchmark(size, on: device)
+      var peak = ProductBenchmark.peak()
+      var timing = try measure("\(size.name), \(device), threads: \(threads)", product.run)
+      peak = Double(threads) * max(peak, ProductBenchmark.peak())
+      let speed = size.operations / (timing.minimum / 1000)
+      timing.gigaflops = speed / 1e9
+      timing.shareOfPeak = speed / peak
+      return timing
+    }
+  }
+
+  /// What no part takes longer than, but for its first runs.
+  private static let budget = Duration.seconds(3)
+
   private func measure(_ part: String, _ body: () throws -> Void) throws -> Timing {
     let clock = ContinuousClock()
-    for _ in 0..<(runs + 9) / 10 { try body() }
+    var end = clock.now + Self.budget / 4
+    for run in 0..<(runs + 9) / 10 where run == 0 || clock.now < end { try body() }
+    end = clock.now + Self.budget
     var times: [Double] = []
-    for _ in 0..<runs { times.append(try clock.measure(body).seconds * 1000) }
+    for run in 0..<runs where run == 0 || clock.now < end {
+      times.append(try clock.measure(body).seconds * 1000)
+    }
     times.sort()
     return Timing(
-      part: part, median: times[runs / 2], minimum: times[0], maximum: times[runs - 1])
+      part: part, median: times[times.count / 2], minimum: times[0],
+      maximum: times[times.count - 1])
   }
 }

@@ -78,11 +78,9 @@ typedef struct mk_product {
   size_t result_stride;  // elements from row to row
   size_t columns;        // of the result; the last panel may have fewer than a whole one
   bool accumulates;      // adds to what is in the result
-  bool finishes;         // then adds the bias, applies the activation, multiplies by the factor
+  bool finishes;         // then adds the bias and applies the activation
   const float *bias;     // [columns] or NULL
   mk_activation activation;
-  const float *factor;   // [rows][columns] or NULL
-  size_t factor_stride;  // elements from row to row
 } mk_product;
 
 void mk_multiply_panels(mk_instructions instructions, const mk_product *product);
