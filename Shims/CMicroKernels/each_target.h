@@ -58,6 +58,7 @@
 #else
 
 #define MK_DISPATCH(instructions, name, ...) \
+  (void)instructions;                        \
   return MK_JOIN(name, portable)(__VA_ARGS__);
 
 #endif
