@@ -5,7 +5,7 @@ import PI0Kit
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Time parts of the policy at full size.",
+    abstract: "Time parts of the policy at full size; on a card, report what its traces do.",
     discussion: """
       Build it in release: swift run -c release pi0 bench
 
@@ -39,6 +39,12 @@ struct BenchCommand: ParsableCommand {
     /// processor can do at most; for matrix products.
     var gigaflops: Double?
     var shareOfPeak: Double?
+  }
+
+  private struct Results: Encodable {
+    let timings: [Timing]
+    /// What each trace of a card moves and computes.
+    let traces: [TraceReport]
   }
 
   func run() throws {
@@ -78,11 +84,14 @@ struct BenchCommand: ParsableCommand {
       },
     ]
     timings.append(try suffixEmbedding(device, configuration))
-    let processors = ProcessInfo.processInfo.activeProcessorCount
-    for threads in Set([1, processors]).sorted() {
-      timings += try products(threads: threads)
+    let traces = device.traceReports
+    if traces.isEmpty {  // a card has no threads
+      let processors = ProcessInfo.processInfo.activeProcessorCount
+      for threads in Set([1, processors]).sorted() {
+        timings += try products(threads: threads)
+      }
     }
-    if json { return print(try encodeJSON(timings)) }
+    if json { return print(try encodeJSON(Results(timings: timings, traces: traces))) }
     var table = TextTable([
       ("part", .left), ("median ms", .right), ("min", .right), ("max", .right),
       ("GFLOP/s", .right), ("of peak", .right),
@@ -97,6 +106,7 @@ struct BenchCommand: ParsableCommand {
           ])
     }
     print(table.text, terminator: "")
+    for trace in traces { print("\n\(trace.text)") }
   }
 
   /// State, noisy actions and time to tokens, with the full-size weights of the fixtures.
