@@ -15,7 +15,10 @@ public enum PI0Error: Error, Sendable, Equatable {
 }
 
 extension PI0Error: CustomStringConvertible {
-  /// One line, or for a checkpoint one line a problem.
+  /// The problems of a checkpoint that ``description`` lists.
+  private static let listedProblems = 100
+
+  /// One line, or for a checkpoint one line a problem, up to a hundred.
   public var description: String {
     switch self {
     case .operation(let name, let reason, let operands):
@@ -25,7 +28,9 @@ extension PI0Error: CustomStringConvertible {
     case .file(let path, let reason):
       return "\(path): \(reason)"
     case .checkpoint(let path, let problems):
-      let lines = problems.map { "\n  \($0)" }.joined()
+      var lines = problems.prefix(Self.listedProblems).map { "\n  \($0)" }.joined()
+      let rest = problems.count - Self.listedProblems
+      if rest > 0 { lines += "\n  and \(rest) more" }
       return "\(path): \(problems.count) tensors do not fit the policy:\(lines)"
     }
   }

@@ -13,6 +13,7 @@ enum ImageFile {
     func unreadable() -> PI0Error {
       .file(path: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
     }
+    try checkRegularFile(path, limit: 1 << 30)
     guard let file = fopen(path, "rb") else { throw unreadable() }
     defer { fclose(file) }
     var bytes: [UInt8] = []

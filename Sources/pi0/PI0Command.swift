@@ -76,12 +76,28 @@ struct CheckpointArgument: ParsableArguments {
   }
 }
 
-/// The contents of a file, or an error that names it.
+/// The contents of a regular file of JSON, or an error that names it.
 func readFile(_ path: String) throws(PI0Error) -> Data {
+  try checkRegularFile(path, limit: 64 << 20)
   guard let contents = FileManager.default.contents(atPath: path) else {
     throw .file(path: path, reason: "cannot be read; check the path and its permissions")
   }
   return contents
+}
+
+/// Throws for a file that would never end, or not fit into memory: a pipe, a device, or a regular
+/// file of more than `limit` bytes. What is not there, or a folder, is left to
+/// who opens it.
+func checkRegularFile(_ path: String, limit: Int) throws(PI0Error) {
+  var status = stat()
+  guard stat(path, &status) == 0 else { return }
+  guard [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) else {
+    throw .file(path: path, reason: "cannot be read: it is no regular file")
+  }
+  guard status.st_size <= limit else {
+    throw .file(
+      path: path, reason: "has \(status.st_size) bytes; such a file has at most \(limit)")
+  }
 }
 
 /// Writes a file, or throws an error that names it.

@@ -112,6 +112,7 @@ final class CommandTests: XCTestCase {
     assertFails(try pi0("run", checkpoint, observation, "--seed", "x"), "--seed", code: 64)
     assertFails(try pi0("run", "/nowhere", observation), "/nowhere")
     assertFails(try pi0("run", checkpoint, "/nowhere.json"), "/nowhere.json: cannot be read")
+    assertFails(try pi0("run", checkpoint, "/dev/zero"), "/dev/zero: cannot be read")
     assertFails(try pi0("run", checkpoint, observation, "--steps", "0"), "0 denoising steps")
     assertFails(try pi0("run", checkpoint, observation, "--device", "card"), "reference")
     assertFails(
@@ -123,6 +124,7 @@ final class CommandTests: XCTestCase {
       (#"{"images": {}, "state": [], "tokens": [5000000000]}"#, "JSON"),
       (#"{"images": {"base_0_rgb": "nowhere.png"}, "state": [], "tokens": []}"#, "nowhere.png"),
       (#"{"images": {"base_0_rgb": "/proc/self/status"}, "state": [], "tokens": []}"#, "PNG"),
+      (#"{"images": {"base_0_rgb": "/dev/zero"}, "state": [], "tokens": []}"#, "no regular file"),
     ] {
       let file = try temporaryFile("observation.json", json)
       assertFails(try pi0("run", checkpoint, file.path), text)

@@ -10,8 +10,8 @@ public struct Device: Sendable {
   /// The processor at its limit, with as many threads as it has fast cores.
   public static let cpu = Device(name: "cpu", backend: CPUBackend())
 
-  /// The same with a number of threads, at least one, the caller's included. Each such device has
-  /// threads and packed weights of its own: make it once.
+  /// The same with a number of threads, 1 to 512, the caller's included; the nearest of these where
+  /// it is another. Each such device has threads and packed weights of its own: make it once.
   public static func cpu(threads: Int) -> Device {
     Device(name: "cpu", backend: CPUBackend(threads: threads))
   }

@@ -70,7 +70,7 @@ public struct Checkpoint: Sendable {
         try PolicyConfiguration(
           json: Data(json.utf8), from: "\(path), metadata \"config\"", shapes: shapes,
           steps: archive.metadata["num_steps"].flatMap(Int.init)))
-    } else if let file = Self.configFile(beside: archive.path) {
+    } else if let file = try Self.configFile(beside: archive.path) {
       configurationSource = .configFile
       configurationResult = .success(
         try PolicyConfiguration(json: file.contents, from: file.path, shapes: shapes))
@@ -114,6 +114,10 @@ public struct Checkpoint: Sendable {
       throw .checkpoint(
         path: path, problems: [.missing("action_in_proj.weight", expected: [-1, -1])])
     }
+    for size in shape where !(1...PolicyConfiguration.maximumSize).contains(size) {
+      throw .configuration(
+        "\(path): action_in_proj.weight is \(shape); its dimensions must be 1 to 2^24")
+    }
     let variant: PolicyConfiguration.Variant = nameOfKey["time_mlp_in.weight"] == nil ? .pi0 : .pi05
     return (variant, shape[0], shape[1])
   }
@@ -135,14 +139,16 @@ public struct Checkpoint: Sendable {
   }
 
   /// `config.json` in the folder that holds the weights.
-  private static func configFile(beside path: String) -> (path: String, contents: Data)? {
+  private static func configFile(
+    beside path: String
+  ) throws(PI0Error) -> (path: String, contents: Data)? {
     var folder = path
     if path.hasSuffix(".safetensors") || path.hasSuffix(".json") {
       folder =
         path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]) : "."
     }
     let file = folder + "/config.json"
-    guard let contents = FileManager.default.contents(atPath: file) else { return nil }
-    return (file, contents)
+    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    return (file, try MappedFile(path: file).json())
   }
 }

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 
 /// A regular file, mapped into memory to read. The mapping ends with the object.
@@ -53,6 +54,16 @@ final class MappedFile: @unchecked Sendable {
     }
     self.path = path
     bytes = UnsafeRawBufferPointer(start: start, count: status.st_size)
+  }
+
+  /// The contents of a file of JSON, which is never so long as to fill the memory.
+  ///
+  /// - Throws: ``PI0Error/file(path:reason:)`` for a file of more than 64 MiB.
+  func json() throws(PI0Error) -> Data {
+    guard bytes.count <= 64 << 20 else {
+      throw .file(path: path, reason: "is too long to be JSON of a checkpoint: check the path")
+    }
+    return Data(bytes)
   }
 
   deinit {

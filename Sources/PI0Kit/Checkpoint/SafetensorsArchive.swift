@@ -127,9 +127,9 @@ public struct SafetensorsArchive: Sendable {
         case weightMap = "weight_map"
       }
     }
-    let file = try MappedFile(path: path)
+    let json = try MappedFile(path: path).json()
     do {
-      return try JSONDecoder().decode(Index.self, from: Data(file.bytes)).weightMap
+      return try JSONDecoder().decode(Index.self, from: json).weightMap
     } catch {
       throw .file(
         path: path,

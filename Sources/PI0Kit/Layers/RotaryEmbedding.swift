@@ -11,7 +11,8 @@ public struct RotaryEmbedding: Sendable {
     public let sine: Tensor
   }
 
-  private let inverseFrequencies: [Float]
+  private let half: Int
+  private let inverseFrequency: @Sendable (Int) -> Float
 
   /// - Parameters:
   ///   - width: of an attention head; even.
@@ -20,8 +21,9 @@ public struct RotaryEmbedding: Sendable {
   ///     does in PyTorch. That shifts phases by up to 1.2 rad at position 866; it is here to
   ///     compare with such a run.
   public init(width: Int, base: Float = 10_000, roundsToBFloat16: Bool = false) {
-    inverseFrequencies = (0..<max(width / 2, 0)).map { i in
-      let exponent = Float(2 * i) / Float(width)
+    half = max(width / 2, 0)
+    inverseFrequency = { i in
+      let exponent = 2 * Float(i) / Float(width)
       let frequency = 1 / Float(pow(Double(base), Double(exponent)))
       return roundsToBFloat16 ? BFloat16.rounded(frequency) : frequency
     }
@@ -29,14 +31,22 @@ public struct RotaryEmbedding: Sendable {
 
   /// The table for int32 positions `[batch, rows]`.
   ///
-  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for positions of another type.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for positions of another type, and for a
+  ///   width that no tensor can have.
   public func callAsFunction(_ positions: Tensor) throws(PI0Error) -> Table {
-    let angles = try positions.int32s().flatMap { position in
-      inverseFrequencies.map { Float(position) * $0 }
+    let rows = try positions.int32s()
+    func table(_ function: (Float) -> Float) throws(PI0Error) -> Tensor {
+      try Tensor(
+        shape: positions.shape + [half], elementType: .float32, device: positions.device
+      ) { (out: UnsafeMutableBufferPointer<Float>) in
+        for i in 0..<half {
+          let frequency = inverseFrequency(i)
+          for (row, position) in rows.enumerated() {
+            out[row * half + i] = function(Float(position) * frequency)
+          }
+        }
+      }
     }
-    let shape = positions.shape + [inverseFrequencies.count]
-    return Table(
-      cosine: try Tensor(angles.map(cosf), shape: shape, device: positions.device),
-      sine: try Tensor(angles.map(sinf), shape: shape, device: positions.device))
+    return Table(cosine: try table(cosf), sine: try table(sinf))
   }
 }

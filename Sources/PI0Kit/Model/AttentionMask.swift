@@ -92,6 +92,9 @@ public enum AttentionMask {
         $0.tensor.rank == 2 && $0.tensor.elementType == .bool
           && $0.tensor.shape[0] == padding.shape[0]
       }, "padding must be bool [batch, tokens]")
+    try check.require(
+      check.operands.allSatisfy { $0.tensor.shape[1] < 1 << 30 },
+      "positions of so many tokens do not fit in int32")
     let tokens = padding.shape[1]
     let present = padding.bytes
     let before = prefixPadding?.bytes

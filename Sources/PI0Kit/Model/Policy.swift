@@ -172,6 +172,7 @@ public struct Policy: Sendable {
     _ inputs: PolicyInputs, seed: UInt64, schedule: DenoisingSchedule? = nil,
     onProgress: (PolicyProgress) -> Void = { _ in }
   ) throws(PI0Error) -> Tensor {
+    try inputs.check(configuration)  // before there is noise for a batch that does not fit
     let shape = [inputs.batch, configuration.actionHorizon, configuration.actionDimension]
     return try sampleActions(
       inputs, noise: .normal(shape, seed: seed, device: device), schedule: schedule,

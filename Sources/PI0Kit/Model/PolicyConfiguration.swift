@@ -77,10 +77,10 @@ public struct PolicyConfiguration: Sendable, Equatable {
     public static let so400m = Vision(
       width: 1152, depth: 27, mlpWidth: 4304, heads: 16, patchSize: 14, imageSize: 224)
 
-    /// Tokens an image becomes.
+    /// Tokens an image becomes; 0 where the sizes allow none.
     public var tokensPerImage: Int {
-      let side = imageSize / max(patchSize, 1)
-      return side * side
+      let side = max(imageSize, 0) / max(patchSize, 1)
+      return Shape.elementCount([side, side]) ?? 0
     }
   }
 
@@ -136,10 +136,17 @@ public struct PolicyConfiguration: Sendable, Equatable {
   /// The published pi0.5.
   public static let pi05 = PolicyConfiguration(variant: .pi05, promptLength: 200)
 
-  /// Tokens of the suffix: the state (pi0 only) and the actions.
-  public var suffixLength: Int { actionHorizon + (variant == .pi0 ? 1 : 0) }
-  /// Tokens of the prefix: all cameras and the padded prompt.
-  public var prefixLength: Int { cameras.count * vision.tokensPerImage + promptLength }
+  /// Tokens of the suffix: the state (pi0 only) and the actions. Means something where
+  /// ``validate()`` finds nothing.
+  public var suffixLength: Int { actionHorizon &+ (variant == .pi0 ? 1 : 0) }
+  /// Tokens of the prefix: all cameras and the padded prompt. Means something where ``validate()``
+  /// finds nothing.
+  public var prefixLength: Int { cameras.count &* vision.tokensPerImage &+ promptLength }
+
+  /// The largest size that a configuration may have, unless something smaller is said.
+  static let maximumSize = 1 << 24
+  /// The most layers of a tower.
+  static let maximumDepth = 256
 
   /// Throws where sizes contradict each other.
   ///
@@ -159,11 +166,17 @@ public struct PolicyConfiguration: Sendable, Equatable {
       ("denoising steps", denoisingSteps),
     ]
     for (name, value) in sizes {
-      try require((1...1 << 24).contains(value), "\(name) is \(value); it must be 1 to 2^24")
+      try require(
+        (1...Self.maximumSize).contains(value), "\(name) is \(value); it must be 1 to 2^24")
     }
-    try require(vision.depth >= 0 && vision.depth <= 1 << 16, "vision depth is \(vision.depth)")
-    try require(language.depth <= 1 << 16, "depth is \(language.depth)")
-    try require((0...1 << 20).contains(promptLength), "prompt length is \(promptLength)")
+    for (name, depth) in [("vision depth", vision.depth), ("depth", language.depth)] {
+      try require(
+        (0...Self.maximumDepth).contains(depth),
+        "\(name) is \(depth); it must be at most \(Self.maximumDepth)")
+    }
+    try require(
+      (0...1 << 20).contains(promptLength),
+      "prompt length is \(promptLength); it must be 0 to 2^20")
     try require(
       vision.width % vision.heads == 0,
       "vision heads (\(vision.heads)) do not divide the width (\(vision.width))")

@@ -77,10 +77,14 @@ public struct PrefixEmbedder: Sendable {
     guard features.count == imageMasks.count else {
       throw .input("\(features.count) images need as many masks, found \(imageMasks.count)")
     }
+    let check = try OperandCheck(
+      "prefix embedding", features.map { ("features", $0) } + [("tokens", tokens)])
+    try check.require(
+      features.allSatisfy { $0.rank == 3 } && tokens.rank == 2,
+      "features must be [batch, patches, width], tokens [batch, length]")
     var padding: [Tensor] = []
     for (features, mask) in zip(features, imageMasks) {
-      let patches = features.rank == 3 ? features.shape[1] : 0
-      padding.append(try mask.reshaped([-1, 1]).repeated([1, patches]))
+      padding.append(try mask.reshaped([-1, 1]).repeated([1, features.shape[1]]))
     }
     padding.append(tokenMask)
     try tokenTable.checkRows(tokens)

@@ -27,7 +27,12 @@ struct SigLIP: Sendable {
   }
 
   func embed(_ images: Tensor) throws(PI0Error) -> Tensor {
-    try images.patchConvolution(weight: patchWeight, bias: patchBias) + positionEmbedding
+    let patches = try images.patchConvolution(weight: patchWeight, bias: patchBias)
+    let check = try OperandCheck("vision tower", [("images", images)])
+    try check.require(
+      patches.shape[1] == positionEmbedding.shape[0],
+      "an image makes \(patches.shape[1]) patches; the tower takes \(positionEmbedding.shape[0])")
+    return try patches + positionEmbedding
   }
 }
 

@@ -5,7 +5,8 @@ import Glibc
 ///
 /// Source: `create_sinusoidal_pos_embedding` in openpi's `pi0_pytorch.py`.
 public struct SinusoidalTimeEmbedding: Sendable {
-  private let angularFrequencies: [Double]
+  private let half: Int
+  private let angularFrequency: @Sendable (Int) -> Double
 
   /// - Parameters:
   ///   - width: of the embedding; even.
@@ -13,7 +14,8 @@ public struct SinusoidalTimeEmbedding: Sendable {
   ///   - maxPeriod: the longest period.
   public init(width: Int, minPeriod: Double = 4e-3, maxPeriod: Double = 4) {
     let half = max(width / 2, 0)
-    angularFrequencies = (0..<half).map { i in
+    self.half = half
+    angularFrequency = { i in
       let fraction = half == 1 ? 0 : Double(i) / Double(half - 1)
       let period = minPeriod * pow(maxPeriod / minPeriod, fraction)
       return 1 / period * 2 * Double.pi
@@ -22,17 +24,23 @@ public struct SinusoidalTimeEmbedding: Sendable {
 
   /// The embedding `[batch, width]` of float times `[batch]`.
   ///
-  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for times of another type or rank.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for times of another type or rank, and
+  ///   for a width that no tensor can have.
   public func callAsFunction(_ times: Tensor) throws(PI0Error) -> Tensor {
     let check = try OperandCheck("time embedding", [("times", times)])
     try check.require(times.rank == 1, "times must be [batch]")
-    var elements: [Float] = []
-    for time in try times.floats() {
-      let angles = angularFrequencies.map { Double(time) * $0 }
-      elements += angles.map { Float(sin($0)) }
-      elements += angles.map { Float(cos($0)) }
-    }
+    let rows = try times.floats()
     return try Tensor(
-      elements, shape: [times.count, 2 * angularFrequencies.count], device: times.device)
+      shape: [times.count, 2 * half], elementType: .float32, device: times.device
+    ) { (out: UnsafeMutableBufferPointer<Float>) in
+      for i in 0..<half {
+        let frequency = angularFrequency(i)
+        for (row, time) in rows.enumerated() {
+          let angle = Double(time) * frequency
+          out[2 * row * half + i] = Float(sin(angle))
+          out[(2 * row + 1) * half + i] = Float(cos(angle))
+        }
+      }
+    }
   }
 }

@@ -23,10 +23,12 @@ public struct Observation: Sendable {
   /// normalised to [-1, 1], state and prompt padded with zeros, absent cameras black and masked.
   ///
   /// - Throws: ``PI0Error/input(_:)`` for a camera that the policy does not have, no camera at all,
-  ///   a state or prompt that is too long, or a state that is not finite.
+  ///   a state or prompt that is too long, or a state that is not finite;
+  ///   ``PI0Error/configuration(_:)`` for a configuration that contradicts itself.
   public func inputs(
     for configuration: PolicyConfiguration, on device: Device = .reference
   ) throws(PI0Error) -> PolicyInputs {
+    try configuration.validate()
     let names = configuration.cameras.joined(separator: ", ")
     for camera in images.keys.sorted() + maskedCameras.sorted()
     where !configuration.cameras.contains(camera) {

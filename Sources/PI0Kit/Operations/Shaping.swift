@@ -16,7 +16,9 @@ extension Tensor {
         tensor.rank == first.rank
           && first.shape.indices.allSatisfy { $0 == axis || tensor.shape[$0] == first.shape[$0] },
         "all dimensions but axis \(axis) must be equal")
-      shape[axis] += tensor.shape[axis]
+      let (sum, overflow) = shape[axis].addingReportingOverflow(tensor.shape[axis])
+      try check.require(!overflow, "axis \(axis) would be longer than there can be")
+      shape[axis] = sum
     }
     return try check.backend.concat(tensors, axis: axis, shape: shape)
   }

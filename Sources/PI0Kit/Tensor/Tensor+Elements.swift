@@ -50,7 +50,8 @@ extension Tensor {
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for int32 and bool.
   public func floats() throws(PI0Error) -> [Float] {
-    try withFloats { (source) throws(PI0Error) in Array(source) }
+    try Memory.require(count, of: 4)
+    return try withFloats { (source) throws(PI0Error) in Array(source) }
   }
 
   /// The elements of an int32 tensor in row-major order.
@@ -58,6 +59,7 @@ extension Tensor {
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for every other type.
   public func int32s() throws(PI0Error) -> [Int32] {
     try expect([.int32], in: "int32s")
+    try Memory.require(count, of: 4)
     return (0..<count).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self) }
   }
 
@@ -66,6 +68,7 @@ extension Tensor {
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for every other type.
   public func bools() throws(PI0Error) -> [Bool] {
     try expect([.bool], in: "bools")
+    try Memory.require(count)
     return bytes.map { $0 != 0 }
   }
 
@@ -106,8 +109,10 @@ extension Tensor {
     if elementType == .float32 && !misaligned {
       return try body(source.assumingMemoryBound(to: Float.self))
     }
-    let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)
-    defer { copy.deallocate() }
+    let memory = try Memory.allocate(byteCount: 4 * count)
+    defer { Memory.free(UnsafeRawBufferPointer(memory)) }
+    let copy = UnsafeMutableBufferPointer(
+      rebasing: memory.bindMemory(to: Float.self)[..<count])
     copyNumbers(to: copy)
     return try body(UnsafeBufferPointer(copy))
   }

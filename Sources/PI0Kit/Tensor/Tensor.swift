@@ -63,7 +63,8 @@ public struct Tensor: Sendable {
     elements = .device(storage)
   }
 
-  /// A tensor whose elements `initialize` writes, all of them, in row-major order.
+  /// A tensor whose elements `initialize` writes, all of them, in row-major order. It is not called
+  /// where there are none: the other dimensions of such a shape may be too large to count to.
   init<Element: BitwiseCopyable>(
     shape: [Int], elementType: ElementType, device: Device,
     initialize: (UnsafeMutableBufferPointer<Element>) throws(PI0Error) -> Void
@@ -74,7 +75,7 @@ public struct Tensor: Sendable {
     }
     let storage = try TensorStorage(byteCount: count * elementType.byteCount) {
       (bytes: UnsafeMutableRawBufferPointer) throws(PI0Error) in
-      try initialize(bytes.bindMemory(to: Element.self))
+      if count > 0 { try initialize(bytes.bindMemory(to: Element.self)) }
     }
     try self.init(
       shape: shape, elementType: elementType, device: device, storage: storage, byteOffset: 0)

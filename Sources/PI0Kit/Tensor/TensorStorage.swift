@@ -6,15 +6,16 @@ final class TensorStorage: @unchecked Sendable {
   private let owner: AnyObject?
 
   /// Allocates `byteCount` bytes, aligned to a cache line, and has `initialize` fill all of them.
-  init<E: Error>(
-    byteCount: Int, initialize: (UnsafeMutableRawBufferPointer) throws(E) -> Void
-  ) throws(E) {
-    let memory = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: max(byteCount, 1), alignment: 64)
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where there is not enough memory.
+  init(
+    byteCount: Int, initialize: (UnsafeMutableRawBufferPointer) throws(PI0Error) -> Void
+  ) throws(PI0Error) {
+    let memory = try Memory.allocate(byteCount: byteCount)
     do {
       try initialize(UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
     } catch {
-      memory.deallocate()
+      Memory.free(UnsafeRawBufferPointer(memory))
       throw error
     }
     bytes = UnsafeRawBufferPointer(memory)
@@ -28,7 +29,7 @@ final class TensorStorage: @unchecked Sendable {
   }
 
   deinit {
-    if owner == nil { bytes.deallocate() }
+    if owner == nil { Memory.free(bytes) }
   }
 }
 

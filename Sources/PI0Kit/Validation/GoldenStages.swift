@@ -81,14 +81,15 @@ final class GoldenStages {
   func evaluate(_ key: String) throws(PI0Error) -> Result? {
     if let pixels = try resized(key) { return pixels }
     let parts = key.split(separator: ".", maxSplits: 1).map(String.init)
+    guard let group = parts.first else { return nil }
     let stage = parts.count > 1 ? parts[1] : ""
-    guard let actual = try compute(parts[0], stage)?.onHost() else { return nil }
+    guard let actual = try compute(group, stage)?.onHost() else { return nil }
     let expected = try io.tensor(key)
 
     // Padded rows of the language model reach no action; which rubbish they hold is no matter.
     var rows: [Bool]?
-    if parts[0] == "vlm" || parts[0] == "kv" { rows = try prefix().padding.bools() }
-    let axis = parts[0] == "kv" ? 2 : 1
+    if group == "vlm" || group == "kv" { rows = try prefix().padding.bools() }
+    let axis = group == "kv" ? 2 : 1
     let fits = actual.shape == expected.shape
     return Result(
       actual: fits ? numbers(actual, rows: rows, axis: axis) : [],
@@ -398,6 +399,7 @@ final class GoldenStages {
   private func resized(_ key: String) throws(PI0Error) -> Result? {
     guard key == "resize.out_u8" || key == "resize.out_f32" else { return nil }
     let (from, to) = (shape(of: "resize.in_u8"), shape(of: key))
+    guard io.entries["resize.in_u8"]?.type == .uint8 else { return nil }
     guard from.count == 4, from[3] == 3, to.count == 4, to[0] == from[0] else { return nil }
     let bytes = try io.bytes("resize.in_u8")
     let size = from[1] * from[2] * 3

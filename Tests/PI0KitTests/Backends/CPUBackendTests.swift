@@ -38,7 +38,7 @@ final class CPUBackendTests: XCTestCase {
   func testWeightsThatAreNotAligned() throws {
     for type in [ElementType.float32, .bfloat16] {
       let weight = try Tensor.normal([40, 70], seed: 1).converted(to: type)
-      let storage = TensorStorage(byteCount: weight.bytes.count + 1) { target in
+      let storage = try TensorStorage(byteCount: weight.bytes.count + 1) { target in
         target[0] = 0
         target.copy(weight.bytes, from: 0, count: weight.bytes.count, to: 1)
       }
@@ -142,6 +142,11 @@ final class CPUBackendTests: XCTestCase {
       for _ in 0..<2 { chunks.append(try policy.sampleActions(inputs, seed: 3).floats()) }
     }
     XCTAssertEqual(Set(chunks).count, 1)
+  }
+
+  func testNoMoreThreadsThanCanBeStarted() {
+    let pool = ThreadPool(count: .max)
+    XCTAssertLessThanOrEqual(pool.count, ThreadPool.maximumCount)
   }
 
   func testMemoryDoesNotGrow() throws {

@@ -105,6 +105,45 @@ final class CheckpointTests: XCTestCase {
     }
   }
 
+  func testALongListOfProblemsIsCut() throws {
+    let file = try Fixtures.safetensors("golden/pi0.weights.safetensors")
+    var configuration = try Checkpoint(path: file.path).requiredConfiguration()
+    func error() -> PI0Error? {
+      do throws(PI0Error) {
+        _ = try Policy(checkpoint: Checkpoint(path: file.path, configuration: configuration))
+        return nil
+      } catch { return error }
+    }
+    configuration.vision.depth = PolicyConfiguration.maximumDepth
+    let many = try XCTUnwrap(error())
+    XCTAssertLessThan(many.description.utf8.count, 40_000)
+    XCTAssertTrue(many.description.hasSuffix(" more"), many.description)
+    configuration.vision.depth = 65_536
+    XCTAssertEqual(
+      error(), .configuration("configuration: vision depth is 65536; it must be at most 256"))
+  }
+
+  func testASuffixOfImpossibleWidthIsRefused() throws {
+    let path = try TemporaryFolder(for: self).write(
+      "model.safetensors",
+      SafetensorsWriter.file([.init("action_in_proj.weight", "F32", [1 << 50, 0], [])]))
+    XCTAssertThrowsError(try SuffixEmbedder(checkpoint: Checkpoint(path: path))) { error in
+      guard case PI0Error.configuration = error else { return XCTFail("\(error)") }
+    }
+  }
+
+  func testConfigurationsThatNeverEnd() throws {
+    let folder = try TemporaryFolder(for: self)
+    let weights = try folder.write(
+      "model.safetensors",
+      SafetensorsWriter.file([.init("a", "F32", [1], elements: [Float(1)])]))
+    let config = weights.replacingOccurrences(of: "model.safetensors", with: "config.json")
+    XCTAssertEqual(mkfifo(config, 0o600), 0)
+    XCTAssertThrowsError(try Checkpoint(path: weights)) { error in
+      XCTAssertTrue("\(error)".contains("no regular file"), "\(error)")
+    }
+  }
+
   func testIntegersAreNoWeights() throws {
     let folder = try TemporaryFolder(for: self)
     let file = try Fixtures.safetensors("golden/suffix_full.weights.safetensors")

@@ -89,8 +89,8 @@ final class SafetensorsFuzzTests: XCTestCase {
   }
 
   /// The bytes in a heap block that ends where they end.
-  private static func exactBlock(_ contents: Data) -> TensorStorage {
-    TensorStorage(byteCount: contents.count) { block in
+  private static func exactBlock(_ contents: Data) throws(PI0Error) -> TensorStorage {
+    try TensorStorage(byteCount: contents.count) { block in
       block.copyBytes(from: contents)
     }
   }

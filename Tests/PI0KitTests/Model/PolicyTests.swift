@@ -294,6 +294,45 @@ final class PolicyTests: XCTestCase {
     }
   }
 
+  func testABatchThatDoesNotFitIsRefusedBeforeThereIsNoise() throws {
+    let golden = try Golden("pi0")
+    var inputs = try golden.inputs
+    inputs.state = try .full([1 << 40, 0], 0)
+    XCTAssertThrowsError(try golden.policy.sampleActions(inputs, seed: 0)) {
+      guard case PI0Error.input = $0 else { return XCTFail("\($0)") }
+    }
+  }
+
+  func testAPrefixHasABatchOfTokens() throws {
+    let embedder = try Golden("pi0").policy.prefixEmbedder
+    let width = embedder.tokenTable.shape[1]
+    let mask = try Tensor([Bool](repeating: true, count: width), shape: [1, width])
+    XCTAssertThrowsError(
+      try embedder(
+        images: [], imageMasks: [], tokens: Tensor([1] as [Int32], shape: [1]), tokenMask: mask))
+  }
+
+  func testAnImageOfOnePatchIsNotSpreadOverAllPositions() throws {
+    let golden = try Golden("pi0")
+    let patch = golden.policy.configuration.vision.patchSize
+    XCTAssertThrowsError(
+      try golden.policy.prefixEmbedder.embed(image: .full([1, 3, patch, patch], 0)))
+  }
+
+  func testSizesThatContradictAreNoReasonToTrap() {
+    for size in [Int.min, -1, 0, 1 << 24, 1 << 40, Int.max] {
+      var configuration = PolicyConfiguration.pi0
+      configuration.vision.imageSize = size
+      configuration.vision.patchSize = size < 0 ? size : 1
+      configuration.actionHorizon = size
+      configuration.promptLength = size
+      _ = (configuration.prefixLength, configuration.suffixLength)
+      XCTAssertThrowsError(try configuration.validate(), "\(size)")
+      XCTAssertThrowsError(
+        try Observation(images: [:], state: [], tokens: []).inputs(for: configuration))
+    }
+  }
+
   func testACacheOfAnotherPolicyIsRefused() throws {
     let golden = try Golden("pi0")
     let padding = try Tensor([Bool](), shape: [2, 0])

@@ -24,7 +24,7 @@ extension CPUBackend {
       )
     }
     let scratchSize = mk_attention_scratch(instructions, width)
-    let scratch = memory.floats(pool.count * scratchSize)
+    let scratch = try memory.floats(pool.count * scratchSize)
     let instructions = instructions
 
     return try compute(shape, type, like: query) { (out) throws(PI0Error) in
@@ -71,8 +71,8 @@ extension CPUBackend {
   private func packKeysAndValues(
     _ key: Tensor, _ value: Tensor, groups: Int, keys: Int, width: Int
   ) throws(PI0Error) -> (keys: MemoryPool.Block, values: MemoryPool.Block) {
-    let packedKeys = memory.floats(key.count)
-    let packedValues = memory.floats(value.count)
+    let packedKeys = try memory.floats(key.count)
+    let packedValues = try memory.floats(value.count)
     let tileRows = mk_tile_size(instructions).rows
     let instructions = instructions
     try withFloats(key) { (key) throws(PI0Error) in

@@ -25,12 +25,12 @@ extension CPUBackend {
     }
     return try compute(shape, type, like: x) { (out) throws(PI0Error) in
       try withFloats(x) { (x) throws(PI0Error) in
-        let left = packLeft(x, rows: rows, depth: inputs)
-        func run(_ bias: UnsafePointer<Float>?) {
-          multiply(
+        let left = try packLeft(x, rows: rows, depth: inputs)
+        func run(_ bias: UnsafePointer<Float>?) throws(PI0Error) {
+          try multiply(
             left, right, columns: outputs, bias: bias, activation: activation, out: out)
         }
-        if let bias { try withFloats(bias) { run($0) } } else { run(nil) }
+        if let bias { try withFloats(bias, run) } else { try run(nil) }
       }
     }
   }
@@ -48,9 +48,9 @@ extension CPUBackend {
     let b = try b.permuted(Array(0..<b.rank - 2) + [b.rank - 1, b.rank - 2])
     return try compute(shape, type, like: a) { (out) throws(PI0Error) in
       try withFloats(a) { (a) throws(PI0Error) in
-        try withFloats(b) { (b) in
+        try withFloats(b) { (b) throws(PI0Error) in
           for (index, (aMatrix, bMatrix)) in matrices.enumerated() {
-            multiply(
+            try multiply(
               packLeft(a + aMatrix * m * depth, rows: m, depth: depth),
               .rows(UnsafeRawPointer(b + bMatrix * n * depth), .float32), columns: n, bias: nil,
               activation: .none, out: out + index * m * n)
@@ -109,11 +109,13 @@ enum RightOperand {
 
 extension CPUBackend {
   /// Tiles of rows of about the same height, none higher than the registers hold.
-  func packLeft(_ x: UnsafePointer<Float>, rows: Int, depth: Int) -> LeftOperand {
+  func packLeft(
+    _ x: UnsafePointer<Float>, rows: Int, depth: Int
+  ) throws(PI0Error) -> LeftOperand {
     let most = mk_tile_size(instructions).rows
     let tiles = (rows + most - 1) / most
     let tileRows = (rows + tiles - 1) / tiles
-    let block = memory.floats(rows * depth)
+    let block = try memory.floats(rows * depth)
     let out = block.floats
     let instructions = instructions
     forEachChunk(tiles, elements: rows * depth) { tile in
@@ -135,7 +137,7 @@ extension CPUBackend {
     let panels = (outputs + columns - 1) / columns
     let size = source.elementType.byteCount
     let rowBytes = columns * size
-    let memory = MemoryPool.unpooled(byteCount: panels * depth * rowBytes)
+    let memory = try MemoryPool.unpooled(byteCount: panels * depth * rowBytes)
     let (from, to) = (source.bytes, memory.bytes)
     let instructions = instructions
     pool.parallel(panels) { panel, _ in
@@ -176,7 +178,7 @@ extension CPUBackend {
   func multiply(
     _ left: LeftOperand, _ right: RightOperand, columns: Int, bias: UnsafePointer<Float>?,
     activation: Activation, out: UnsafeMutablePointer<Float>
-  ) {
+  ) throws(PI0Error) {
     let panel = mk_tile_size(instructions).columns
     let panels = (columns + panel - 1) / panel
     let panelsPerChunk = max(1, min(128 / panel, panels / (4 * pool.count)))
@@ -228,7 +230,7 @@ extension CPUBackend {
     case .rows(let rows, let type):
       let blockSize = min(depth, 512)
       let blockFloats = panelsPerChunk * blockSize * panel
-      let scratch = memory.floats(pool.count * blockFloats)
+      let scratch = try memory.floats(pool.count * blockFloats)
       pool.parallel(chunks) { chunk, thread in
         let first = chunk * panelsPerChunk
         let count = min(panelsPerChunk, panels - first)

@@ -35,7 +35,13 @@ final class CPUBackend: Backend {
     _ shape: [Int], _ type: ElementType, like x: Tensor,
     _ body: (UnsafeMutablePointer<Float>) throws(PI0Error) -> Void
   ) throws(PI0Error) -> Tensor {
-    let block = memory.floats(Shape.elementCount(shape) ?? 0)
+    guard let count = Shape.elementCount(shape), count > 0 else {
+      // Nothing to write, or, thrown from here, a shape that no tensor can have.
+      return try Tensor(shape: shape, elementType: type, device: x.device) {
+        (_: UnsafeMutableBufferPointer<Float>) in
+      }
+    }
+    let block = try memory.floats(count)
     try body(block.floats)
     let storage = TensorStorage(borrowing: UnsafeRawBufferPointer(block.bytes), from: block)
     let result = try Tensor(

@@ -17,7 +17,7 @@ final class MemoryPool: Sendable {
     }
 
     deinit {
-      if let pool { pool.giveBack(bytes) } else { bytes.deallocate() }
+      if let pool { pool.giveBack(bytes) } else { Memory.free(UnsafeRawBufferPointer(bytes)) }
     }
 
     /// The bytes as floats.
@@ -43,26 +43,35 @@ final class MemoryPool: Sendable {
 
   deinit {
     shelf.withLock { shelf in
-      for blocks in shelf.blocks.values { for block in blocks { block.bytes.deallocate() } }
+      for block in shelf.blocks.values.joined() {
+        Memory.free(UnsafeRawBufferPointer(block.bytes))
+      }
     }
   }
 
   /// At least `byteCount` bytes, uninitialised, aligned to a cache line.
-  func take(byteCount: Int) -> Block {
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where there is not enough memory.
+  func take(byteCount: Int) throws(PI0Error) -> Block {
     let size = Self.rounded(byteCount)
     let kept = shelf.withLock { shelf -> Unused? in
       guard let block = shelf.blocks[size]?.popLast() else { return nil }
       shelf.byteCount -= size
       return block
     }
-    return Block(kept?.bytes ?? Self.allocate(size), self)
+    if let kept { return Block(kept.bytes, self) }
+    return Block(try Self.allocate(size), self)
   }
 
   /// `count` floats.
-  func floats(_ count: Int) -> Block { take(byteCount: 4 * count) }
+  func floats(_ count: Int) throws(PI0Error) -> Block {
+    try take(byteCount: 4 * count)
+  }
 
   /// Memory that belongs to no pool, in huge pages where the system has them.
-  static func unpooled(byteCount: Int) -> Block { Block(allocate(byteCount), nil) }
+  static func unpooled(byteCount: Int) throws(PI0Error) -> Block {
+    Block(try allocate(byteCount), nil)
+  }
 
   private func giveBack(_ block: UnsafeMutableRawBufferPointer) {
     let unused = Unused(bytes: block)
@@ -73,7 +82,7 @@ final class MemoryPool: Sendable {
       shelf.byteCount += size
       return true
     }
-    if !isKept { block.deallocate() }
+    if !isKept { Memory.free(UnsafeRawBufferPointer(block)) }
   }
 
   /// Up to the next of eight sizes between two powers of two.
@@ -83,10 +92,12 @@ final class MemoryPool: Sendable {
     return (count + step - 1) & ~(step - 1)
   }
 
-  private static func allocate(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
+  private static func allocate(
+    _ byteCount: Int
+  ) throws(PI0Error) -> UnsafeMutableRawBufferPointer {
     let hugePage = 2 << 20
     let isLarge = byteCount >= 2 * hugePage
-    let block = UnsafeMutableRawBufferPointer.allocate(
+    let block = try Memory.allocate(
       byteCount: max(byteCount, 64), alignment: isLarge ? hugePage : 64)
     if isLarge { madvise(block.baseAddress, block.count & ~(hugePage - 1), MADV_HUGEPAGE) }
     return block

@@ -14,11 +14,15 @@ final class ThreadPool: Sendable {
   private let threads: [pthread_t]
   private let turn = Mutex(())
 
-  /// - Parameter count: of threads, the caller included; at least one. Each but the caller is
+  /// The most threads of a pool: more than any processor has cores, and few enough to start.
+  static let maximumCount = 512
+
+  /// - Parameter count: of threads, the caller included; 1 to ``maximumCount``. Each but the caller is
   ///   pinned to a core of its own where there are as many.
   init(count: Int, cores: [Int] = Processors.cores()) {
     var threads: [pthread_t] = []
-    for index in 1..<max(count, 1) {
+    let count = min(max(count, 1), Self.maximumCount)
+    for index in 1..<count {
       let worker = Worker(
         job: shared, index: index, core: cores.count >= count ? cores[index] : nil)
       guard let thread = worker.start() else { break }

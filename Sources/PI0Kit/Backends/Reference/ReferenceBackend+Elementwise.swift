@@ -28,16 +28,22 @@ extension ReferenceBackend {
       StridedIndices(a.shape, to: shape), StridedIndices(b.shape, to: shape))
     switch type {
     case .float32, .bfloat16, .float16:
-      let (x, y) = (a.numbers(), b.numbers())
       return try compute(shape, type, like: a) { (out) in
+        let (x, y) = (a.numbers(), b.numbers())
         for (i, (ia, ib)) in indices.enumerated() { out[i] = float(x[ia], y[ib]) }
       }
     case .int32:
       let (x, y) = (try a.integers(), try b.integers())
-      return try Tensor(indices.map { integer(x[$0], y[$1]) }, shape: shape, device: a.device)
+      return try Tensor(shape: shape, elementType: type, device: a.device) {
+        (out: UnsafeMutableBufferPointer<Int32>) in
+        for (i, (ia, ib)) in indices.enumerated() { out[i] = integer(x[ia], y[ib]) }
+      }
     case .bool:
       let (x, y) = (try a.bools(), try b.bools())
-      return try Tensor(indices.map { bool(x[$0], y[$1]) }, shape: shape, device: a.device)
+      return try Tensor(shape: shape, elementType: type, device: a.device) {
+        (out: UnsafeMutableBufferPointer<Bool>) in
+        for (i, (ia, ib)) in indices.enumerated() { out[i] = bool(x[ia], y[ib]) }
+      }
     }
   }
 }

@@ -66,7 +66,6 @@ extension ReferenceBackend {
     let inner = shape.last ?? 1
     let step = strides.last ?? 1
     return try move(like: x, shape: shape) { out in
-      guard !out.isEmpty else { return }
       let lines = StridedIndices(shape.dropLast(), strides: strides.dropLast())
       for (line, source) in lines.enumerated() {
         let first = line * inner * size
@@ -86,10 +85,10 @@ extension ReferenceBackend {
   private func move(
     like x: Tensor, shape: [Int], _ body: (UnsafeMutableRawBufferPointer) -> Void
   ) throws(PI0Error) -> Tensor {
-    let byteCount = (Shape.elementCount(shape) ?? 0) * x.elementType.byteCount
-    let storage = TensorStorage(byteCount: byteCount, initialize: body)
-    return try Tensor(
-      shape: shape, elementType: x.elementType, device: x.device, storage: storage, byteOffset: 0)
+    try Tensor(shape: shape, elementType: x.elementType, device: x.device) {
+      (out: UnsafeMutableBufferPointer<UInt8>) in
+      body(UnsafeMutableRawBufferPointer(out))
+    }
   }
 }
 

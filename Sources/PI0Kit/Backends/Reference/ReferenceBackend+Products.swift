@@ -9,8 +9,8 @@ extension ReferenceBackend {
     let outputs = weight.shape[0]
     let inputs = weight.shape[1]
     let rows = Shape.elementCount(x.shape.dropLast()) ?? 0
-    let bias = try bias?.floats() ?? [Float](repeating: 0, count: outputs)
     return try compute(shape, type, like: x) { (out) throws(PI0Error) in
+      let bias = try bias?.floats() ?? [Float](repeating: 0, count: outputs)
       try x.withFloats { (x) throws(PI0Error) in
         try weight.withFloatRows { (j, weightRow) in
           for i in 0..<rows {
@@ -58,8 +58,8 @@ extension ReferenceBackend {
     let mask = try mask.map { (mask) throws(PI0Error) in
       (values: try mask.floats(), strides: Shape.broadcastStrides(mask.shape, to: scoreShape))
     }
-    var scores = [Float](repeating: 0, count: keys)
     return try compute(shape, type, like: query) { (out) throws(PI0Error) in
+      var scores = [Float](repeating: 0, count: keys)
       out.initialize(repeating: 0)
       try query.withFloats { (q) throws(PI0Error) in
         try key.withFloats { (k) throws(PI0Error) in
