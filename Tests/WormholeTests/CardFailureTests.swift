@@ -128,6 +128,7 @@ final class CardFailureTests: DeviceTestCase {
   }
 
   func testTilesThatAreNot() throws {
+    _ = try card()  // skips where there is none
     for tiles in [
       [], [TileCoordinate(x: 5, y: 5)], Array(repeating: TileCoordinate(x: 1, y: 1), count: 2),
     ] {
