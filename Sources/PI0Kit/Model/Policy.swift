@@ -103,7 +103,11 @@ public struct Policy: Sendable {
     state: Tensor, prefixPadding: Tensor, cache: KeyValueCache, noisyActions: Tensor,
     timestep: Tensor
   ) throws(PI0Error) -> Tensor {
-    try velocity(
+    let shape = [timestep.count, configuration.actionHorizon, configuration.actionDimension]
+    guard noisyActions.shape == shape else {
+      throw .input("noisy actions must be \(shape), found \(noisyActions)")
+    }
+    return try velocity(
       suffixEmbedder(state: state, noisyActions: noisyActions, timestep: timestep),
       prefixPadding: prefixPadding, cache: cache)
   }
@@ -290,7 +294,7 @@ public struct Policy: Sendable {
 
   /// `x + velocity * timeStep`.
   ///
-  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where the shapes differ.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where the shapes do not broadcast.
   public static func eulerStep(
     _ x: Tensor, velocity: Tensor, timeStep: Float
   ) throws(PI0Error) -> Tensor {

@@ -82,6 +82,12 @@ public struct PrefixEmbedder: Sendable {
     try check.require(
       features.allSatisfy { $0.rank == 3 } && tokens.rank == 2,
       "features must be [batch, patches, width], tokens [batch, length]")
+    let batch = tokens.shape[0]
+    try check.require(
+      features.allSatisfy { $0.shape[0] == batch } && imageMasks.allSatisfy { $0.shape == [batch] }
+        && tokenMask.shape == tokens.shape,
+      "features, tokens and masks must have the same batch; an image mask is [batch], the token "
+        + "mask [batch, length]")
     var padding: [Tensor] = []
     for (features, mask) in zip(features, imageMasks) {
       padding.append(try mask.reshaped([-1, 1]).repeated([1, features.shape[1]]))

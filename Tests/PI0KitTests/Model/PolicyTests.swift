@@ -333,6 +333,32 @@ final class PolicyTests: XCTestCase {
     }
   }
 
+  func testOtherHorizonsAndMasksOfOtherBatchesAreRefused() throws {
+    let golden = try Golden("pi0")
+    let (policy, inputs) = (golden.policy, try golden.inputs)
+    let prefix = try policy.prefixEmbedder(
+      images: inputs.images, imageMasks: inputs.imageMasks, tokens: inputs.tokens,
+      tokenMask: inputs.tokenMask)
+    let cache = try policy.keyValueCache(prefix)
+    for horizon in [0, 1, 9, 11] {
+      XCTAssertThrowsError(
+        try policy.denoiseStep(
+          state: inputs.state, prefixPadding: prefix.padding, cache: cache,
+          noisyActions: .full([2, horizon, 32], 0), timestep: .full([2], 1)))
+    }
+    let features = try inputs.images.map { try policy.prefixEmbedder.embed(image: $0) }
+    for mask in [try Tensor([true], shape: [1]), try Tensor([true, true], shape: [1, 2])] {
+      XCTAssertThrowsError(
+        try policy.prefixEmbedder(
+          features: features, imageMasks: [mask, mask, mask], tokens: inputs.tokens,
+          tokenMask: inputs.tokenMask))
+    }
+    XCTAssertThrowsError(
+      try policy.prefixEmbedder(
+        features: features, imageMasks: inputs.imageMasks, tokens: inputs.tokens,
+        tokenMask: Tensor([true], shape: [1, 1])))
+  }
+
   func testACacheOfAnotherPolicyIsRefused() throws {
     let golden = try Golden("pi0")
     let padding = try Tensor([Bool](), shape: [2, 0])
