@@ -45,7 +45,7 @@ let package = Package(
 
     .testTarget(
       name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice", "TensixISA"]),
-    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"], exclude: []),
+    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"]),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],
   swiftLanguageModes: [.v6]

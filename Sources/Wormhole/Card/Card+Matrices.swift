@@ -15,8 +15,8 @@ extension Card {
     return matrix
   }
 
-  /// A matrix whose contents are whatever is there.
-  func reserve(rows: Int, columns: Int, format: TileFormat) throws(CardError) -> Matrix {
+  /// A matrix whose contents are whatever is there, for an upload, which writes all of it.
+  package func reserve(rows: Int, columns: Int, format: TileFormat) throws(CardError) -> Matrix {
     try checkOpen("allocate")
     // Commands count tiles in 16 bits.
     guard (1...65535 * 32).contains(rows), (1...65535 * 32).contains(columns) else {

@@ -105,7 +105,7 @@ final class CardSession: Sendable {
     let (rows, columns) = (weight.shape[0], weight.shape[1])
     return try use { (card) throws(CardError) in
       if let matrix = weights[key] { return matrix }
-      let matrix = try card.allocate(
+      let matrix = try card.reserve(
         rows: transposed ? columns : rows, columns: transposed ? rows : columns, format: format)
       let (rowStride, columnStride) = transposed ? (1, columns) : (columns, 1)
       if weight.elementType == .bfloat16 {
