@@ -35,7 +35,16 @@ let package = Package(
     .target(name: "CTensixImages", path: "Shims/CTensixImages"),
 
     .target(name: "Wormhole", dependencies: ["CTTDevice", "TensixISA", "CTensixImages"]),
-    .target(name: "PI0Kit", dependencies: ["Wormhole", "CMicroKernels"]),
+
+    // A card in software. It interprets, so that debug builds optimise it too.
+    .target(
+      name: "CEmulatorKernels", path: "Shims/CEmulatorKernels", cSettings: [.unsafeFlags(["-O3"])]),
+    .target(
+      name: "WormholeEmulator",
+      dependencies: ["Wormhole", "TensixISA", "CEmulatorKernels", "CTensixImages"],
+      swiftSettings: [.unsafeFlags(["-O"])]),
+
+    .target(name: "PI0Kit", dependencies: ["Wormhole", "WormholeEmulator", "CMicroKernels"]),
     .executableTarget(
       name: "pi0",
       dependencies: [
@@ -45,6 +54,9 @@ let package = Package(
 
     .testTarget(
       name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice", "TensixISA"]),
+    .testTarget(
+      name: "WormholeEmulatorTests",
+      dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
     .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"]),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],
