@@ -4,10 +4,9 @@
 
 #include <stdint.h>
 
-#if __has_include("ek_matrix.h")
 #include "ek_matrix.h"
-#endif
 #include "ek_memory.h"
 #include "ek_riscv.h"
+#include "ek_vector.h"
 
 #endif
