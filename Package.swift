@@ -6,6 +6,7 @@ let package = Package(
   name: "PI0Kit",
   products: [
     .library(name: "PI0Kit", targets: ["PI0Kit"]),
+    .library(name: "PI0Tokenizer", targets: ["PI0Tokenizer"]),
     .executable(name: "pi0", targets: ["pi0"]),
   ],
   dependencies: [
@@ -29,6 +30,11 @@ let package = Package(
     .target(
       name: "CMicroKernels", path: "Shims/CMicroKernels", cSettings: [.unsafeFlags(["-O3"])]),
 
+    // Google's tokenizer, by Debian's library; libsentencepiece-dev.
+    .target(
+      name: "CSentencePiece", path: "Shims/CSentencePiece",
+      linkerSettings: [.linkedLibrary("sentencepiece")]),
+
     // Encodings and layouts that the host and the card's programs share.
     .target(name: "TensixISA"),
     // The card's programs, built by Scripts/build-device-kernels from Sources/TensixKernels.
@@ -45,10 +51,12 @@ let package = Package(
       swiftSettings: [.unsafeFlags(["-O"])]),
 
     .target(name: "PI0Kit", dependencies: ["Wormhole", "WormholeEmulator", "CMicroKernels"]),
+    // Sentences to token ids; who gives token ids does not need it.
+    .target(name: "PI0Tokenizer", dependencies: ["PI0Kit", "CSentencePiece"]),
     .executableTarget(
       name: "pi0",
       dependencies: [
-        "PI0Kit", "Wormhole", "CMicroKernels", "CImageCodecs",
+        "PI0Kit", "PI0Tokenizer", "Wormhole", "CMicroKernels", "CImageCodecs",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -58,6 +66,7 @@ let package = Package(
       name: "WormholeEmulatorTests",
       dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
     .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"]),
+    .testTarget(name: "PI0TokenizerTests", dependencies: ["PI0Tokenizer", "PI0Kit"]),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],
   swiftLanguageModes: [.v6]

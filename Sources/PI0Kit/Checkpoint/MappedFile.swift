@@ -5,17 +5,17 @@ import Glibc
 ///
 /// The file may be renamed or deleted meanwhile, but must not be shortened: the system answers
 /// reads beyond the new end with a signal.
-final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
   // Unchecked only for the pointer: nobody writes to the bytes, and they live as long as `self`.
 
   let path: String
-  let bytes: UnsafeRawBufferPointer
+  package let bytes: UnsafeRawBufferPointer
 
   /// Maps the file at `path`.
   ///
   /// - Throws: ``PI0Error/file(path:reason:)`` for everything but a readable, regular file that is
   ///   not empty.
-  init(path: String) throws(PI0Error) {
+  package init(path: String) throws(PI0Error) {
     guard !path.utf8.contains(0) else {
       throw .file(path: path, reason: "a path holds no NUL character: check how it was made")
     }

@@ -8,12 +8,14 @@ public struct FlipJoints: Transform, Equatable {
   /// Flips the given values.
   public init(_ joints: Set<Int>) { self.joints = joints }
 
+  /// The state with those values negated.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     var result = observation
     result.state = flipped(observation.state[...])
     return result
   }
 
+  /// The actions with those values negated.
   public func inverse(
     _ actions: ActionChunk, for observation: RobotObservation
   ) throws(PI0Error) -> ActionChunk {
@@ -41,6 +43,7 @@ public struct AlohaGrippers: Transform, Equatable {
   /// Grippers at the given places; an ALOHA's are at 6 and 13.
   public init(_ grippers: Set<Int> = [6, 13]) { self.grippers = grippers }
 
+  /// The grippers' linear positions as angles.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     var result = observation
     for index in grippers where observation.state.indices.contains(index) {
@@ -49,6 +52,7 @@ public struct AlohaGrippers: Transform, Equatable {
     return result
   }
 
+  /// The grippers' angles in the robot's range.
   public func inverse(
     _ actions: ActionChunk, for observation: RobotObservation
   ) throws(PI0Error) -> ActionChunk {

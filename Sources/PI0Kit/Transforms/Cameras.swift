@@ -18,6 +18,10 @@ public struct RenameCameras: Transform, Equatable {
     self.ignored = ignored
   }
 
+  /// The frames under the model's names.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` for a camera that is not known, one that must be there and is
+  ///   not, or two frames for one of the model's.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     func renamed(_ camera: String) throws(PI0Error) -> String? {
       if ignored.contains(camera) { return nil }
@@ -48,6 +52,7 @@ public struct RenameCameras: Transform, Equatable {
     return result
   }
 
+  /// The robot's names of the model's cameras.
   public func robotSide(of modelSide: RobotInterface) -> RobotInterface {
     var result = modelSide
     result.cameras = modelSide.cameras.flatMap { camera in
@@ -65,6 +70,7 @@ public struct MaskCameras: Transform, Equatable {
   /// A mask of the given cameras.
   public init(_ cameras: Set<String>) { self.cameras = cameras }
 
+  /// The observation with those cameras masked.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     var result = observation
     result.maskedCameras.formUnion(cameras)

@@ -17,6 +17,9 @@ public struct DeltaActions: Transform, Equatable {
     mask = runs.flatMap { [Bool](repeating: $0 > 0, count: Int(min($0.magnitude, 1 << 24))) }
   }
 
+  /// The actions with the state added.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` where state or actions have fewer values than the mask.
   public func inverse(
     _ actions: ActionChunk, for observation: RobotObservation
   ) throws(PI0Error) -> ActionChunk {

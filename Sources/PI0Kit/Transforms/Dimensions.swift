@@ -6,6 +6,9 @@ public struct ExpectState: Transform, Equatable {
   /// A check for `count` values.
   public init(_ count: Int) { self.count = count }
 
+  /// The observation unchanged.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` for a state of another length, or one that is not finite.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     guard observation.state.count == count else {
       throw .input(
@@ -17,6 +20,7 @@ public struct ExpectState: Transform, Equatable {
     return observation
   }
 
+  /// The robot gives as many values as are expected.
   public func robotSide(of modelSide: RobotInterface) -> RobotInterface {
     var result = modelSide
     result.stateDimension = count
@@ -35,6 +39,7 @@ public struct PadState: Transform, Equatable {
   /// Padding to `count` values.
   public init(_ count: Int) { self.count = count }
 
+  /// The observation with its state padded.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     var result = observation
     let missing = count - result.state.count
@@ -42,6 +47,7 @@ public struct PadState: Transform, Equatable {
     return result
   }
 
+  /// The robot may give any number of values up to the padded one.
   public func robotSide(of modelSide: RobotInterface) -> RobotInterface {
     var result = modelSide
     result.stateDimension = nil
@@ -57,6 +63,9 @@ public struct KeepActions: Transform, Equatable {
   /// Keeps `count` values.
   public init(_ count: Int) { self.count = count }
 
+  /// The first values of each action.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` where an action has fewer.
   public func inverse(
     _ actions: ActionChunk, for observation: RobotObservation
   ) throws(PI0Error) -> ActionChunk {
@@ -66,6 +75,7 @@ public struct KeepActions: Transform, Equatable {
     return try actions.mapActions(dimension: count) { Array($0.prefix(count)) }
   }
 
+  /// The robot gets the values that are kept.
   public func robotSide(of modelSide: RobotInterface) -> RobotInterface {
     var result = modelSide
     result.actionDimension = min(max(count, 0), modelSide.actionDimension)

@@ -6,6 +6,7 @@ public struct DefaultPrompt: Transform, Equatable {
   /// `text` where an observation has no prompt.
   public init(_ text: String) { self.text = text }
 
+  /// The observation with a prompt.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     var result = observation
     result.prompt = observation.prompt ?? .text(text)
@@ -17,8 +18,10 @@ public struct DefaultPrompt: Transform, Equatable {
 ///
 /// Source: `PaligemmaTokenizer` in openpi's `tokenizer.py`.
 public struct CleanPrompt: Transform, Equatable {
+  /// The cleaning.
   public init() {}
 
+  /// The observation with its sentence cleaned.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     observation.mapText(Self.clean)
   }
@@ -43,8 +46,10 @@ public struct CleanPrompt: Transform, Equatable {
 ///
 /// Source: lerobot's `Pi0NewLineProcessor`.
 public struct EndPromptWithLineFeed: Transform, Equatable {
+  /// The ending.
   public init() {}
 
+  /// The observation with its sentence ended.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     observation.mapText { $0.unicodeScalars.last == "\n" ? $0 : $0 + "\n" }
   }
@@ -60,8 +65,10 @@ public struct EndPromptWithLineFeed: Transform, Equatable {
 /// Source: `PaligemmaTokenizer` in openpi's `tokenizer.py`; lerobot's
 /// `Pi05PrepareStateTokenizerProcessorStep`.
 public struct StateInPrompt: Transform, Equatable {
+  /// The form.
   public init() {}
 
+  /// The observation with its sentence in that form.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     let state = observation.state.map { String(Self.step($0)) }.joined(separator: " ")
     return observation.mapText { "Task: \(CleanPrompt.clean($0)), State: \(state);\nAction: " }
@@ -103,6 +110,9 @@ public struct TokenizePrompt: Transform {
     self.truncates = truncates
   }
 
+  /// The observation with token ids for a prompt.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` for a prompt that is too long, or cannot be tokenised.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     guard case .text(let text) = observation.prompt else { return observation }
     var tokens = [tokenizer.beginningID]

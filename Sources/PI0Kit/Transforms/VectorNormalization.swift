@@ -150,12 +150,16 @@ public struct Normalization: Transform {
     self.actions = actions
   }
 
+  /// The observation with its state normalised.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` where the state has more values than there are statistics.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     var result = observation
     result.state = try state.normalized(observation.state)
     return result
   }
 
+  /// The actions in their own units.
   public func inverse(
     _ chunk: ActionChunk, for observation: RobotObservation
   ) throws(PI0Error) -> ActionChunk {
