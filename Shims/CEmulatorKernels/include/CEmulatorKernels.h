@@ -7,6 +7,7 @@
 #include "ek_matrix.h"
 #include "ek_memory.h"
 #include "ek_riscv.h"
+#include "ek_tiles.h"
 #include "ek_vector.h"
 
 #endif
