@@ -29,6 +29,8 @@ final class FixtureManifestTests: XCTestCase {
         let type = try? FileManager.default.attributesOfItem(atPath: Fixtures.path(path))[.type]
         return type as? FileAttributeType == .typeRegular && !path.hasSuffix(".md")
           && path != "MANIFEST.json" && manifest.files[path] == nil
+          // These are Scripts/record-emulator-vectors's, and are compared as a whole.
+          && !path.hasPrefix("emulator/")
       }
     XCTAssertEqual(unlisted, [], "no manifest entry; run \(manifest.command)")
   }

@@ -12,7 +12,8 @@ final class L1 {
 
   /// Pages come from the system as they are touched.
   init() {
-    memory = UnsafeMutableRawPointer(Zeroed.allocate(Int(L1.byteCount)) as UnsafeMutablePointer<UInt8>)
+    let bytes: UnsafeMutablePointer<UInt8> = Zeroed.allocate(Int(L1.byteCount))
+    memory = UnsafeMutableRawPointer(bytes)
     kernel = .allocate(capacity: 1)
     kernel.initialize(to: ek_l1())
     kernel.pointee.memory = memory.assumingMemoryBound(to: UInt8.self)
