@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "abe48b544594da3a1ab9c4d31092c5db4b2268f9c626aea22e75de987189e1c4";
+    "b249f810927aa9e33f973d008db4b6b4d58e8b67186e8571714f6889fd4235ba";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {
