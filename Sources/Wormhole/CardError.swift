@@ -23,7 +23,7 @@ public struct CardError: Error, Hashable, Sendable, Codable, CustomStringConvert
   public var description: String { "\(card): \(call): \(seen); \(remedy)" }
 
   /// An answer that cannot be worked with.
-  init(card: String, call: String, seen: String, remedy: String) {
+  package init(card: String, call: String, seen: String, remedy: String) {
     self.card = card
     self.call = call
     self.seen = seen

@@ -108,12 +108,12 @@ final class CardFailureTests: DeviceTestCase {
         XCTAssertEqual(try card.values(of: buffer), rows, "\(point)")
       }
       try card.ring(list: list.base, count: list.commands.count)
-      for _ in 0..<Int((random.next() + 0.5) * 60) { transport.advance() }
-      let stray = SimulatorTransport.strayBytes
+      for _ in 0..<Int((random.next() + 0.5) * 60) { try transport.advance() }
+      let stray = transport.strayBytes
       transport.abandon()
       // Whoever maps this memory next must not be written to by the old programs.
-      for _ in 0..<60 { card.transport.advance() }
-      XCTAssertEqual(SimulatorTransport.strayBytes, stray, "\(point)")
+      for _ in 0..<60 { try card.transport.advance() }
+      XCTAssertEqual(transport.strayBytes, stray, "\(point)")
     }
   }
 

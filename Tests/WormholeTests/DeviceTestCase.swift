@@ -18,11 +18,11 @@ class DeviceTestCase: XCTestCase {
     shared = nil
   }
 
-  static func openTransport() throws -> SimulatorTransport {
-    guard SimulatorTransport.environmentPath != nil else {
+  static func openTransport() throws -> SimulatedTransport {
+    guard SimulatorLibrary.environmentPath != nil else {
       throw XCTSkip("no card to test on - set TT_METAL_SIMULATOR to libttsim.so")
     }
-    return try SimulatorTransport()
+    return try SimulatedTransport(bus: SimulatorLibrary.load())
   }
 
   func card() throws -> Card {

@@ -4,4 +4,9 @@
 
 #include <stdint.h>
 
+#include "ek_matrix.h"
+#include "ek_memory.h"
+#include "ek_riscv.h"
+#include "ek_vector.h"
+
 #endif

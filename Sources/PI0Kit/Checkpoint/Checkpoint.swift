@@ -36,7 +36,7 @@ public struct Checkpoint: Sendable {
   public let keys: [String]
 
   private let nameOfKey: [String: String]
-  private let configurationResult: Result<PolicyConfiguration, PI0Error>
+  private var configurationResult: Result<PolicyConfiguration, PI0Error>
 
   /// Opens a checkpoint.
   ///
@@ -92,6 +92,17 @@ public struct Checkpoint: Sendable {
     let configuration = try configurationResult.get()
     try configuration.validate()
     return configuration
+  }
+
+  /// The same checkpoint with what `change` makes of its sizes, where they are known.
+  func changingConfiguration(_ change: (inout PolicyConfiguration) -> Void) -> Checkpoint {
+    var result = self
+    result.configurationResult = configurationResult.map { configuration in
+      var configuration = configuration
+      change(&configuration)
+      return configuration
+    }
+    return result
   }
 
   /// The shape of the tensor at a key in openpi's form; nil where there is none.

@@ -71,14 +71,13 @@ extension PolicyConfiguration {
 
   /// What lerobot and openpi write: published towers by name.
   private struct VariantForm: Decodable {
-    struct Feature: Decodable { let type: String? }
     let type: String?
     let paligemma_variant, action_expert_variant: String
     let action_dim, action_horizon: Int?  // openpi
     let max_action_dim, chunk_size, num_inference_steps, tokenizer_max_length: Int?  // lerobot
     let image_resolution: [Int]?
     let min_period, max_period: Double?
-    let input_features: [String: Feature]?
+    let input_features: [String: LerobotFeature]?
   }
 
   private init(_ form: VariantForm, json: Data, shapes: TensorShapes) throws(PI0Error) {
@@ -96,6 +95,7 @@ extension PolicyConfiguration {
     actionDimension = form.max_action_dim ?? form.action_dim ?? actionDimension
     actionHorizon = form.chunk_size ?? form.action_horizon ?? actionHorizon
     denoisingSteps = form.num_inference_steps ?? denoisingSteps
+    if form.type != nil { times = .exact }  // only lerobot names a type
     promptLength = form.tokenizer_max_length ?? promptLength
     if let resolution = form.image_resolution, resolution != [vision.imageSize, vision.imageSize] {
       throw .configuration(
@@ -122,7 +122,7 @@ extension PolicyConfiguration {
 
   /// The visual features, `observation.images.NAME`, in the order of the file: a policy sees its
   /// cameras in that order, which a decoded dictionary has lost.
-  private static func cameras(_ features: [String: VariantForm.Feature], json: Data) -> [String] {
+  static func cameras(_ features: [String: LerobotFeature], json: Data) -> [String] {
     let text = String(decoding: json, as: UTF8.self)
     let found = features.compactMap { name, feature -> (position: String.Index, camera: String)? in
       guard feature.type == "VISUAL", let position = text.firstRange(of: "\"\(name)\"") else {
@@ -134,7 +134,7 @@ extension PolicyConfiguration {
     return found.sorted { $0.position < $1.position }.map(\.camera)
   }
 
-  private static func describe(_ error: DecodingError) -> String {
+  static func describe(_ error: DecodingError) -> String {
     switch error {
     case .keyNotFound(let key, _): return "\"\(key.stringValue)\" is missing"
     case .typeMismatch(_, let context), .valueNotFound(_, let context):

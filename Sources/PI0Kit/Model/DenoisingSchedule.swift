@@ -1,8 +1,7 @@
 /// The Euler steps from noise (time 1) to actions (time 0), with everything that depends on the
 /// weights and the step alone. Made once, used for every chunk.
 ///
-/// Source: the loop of `sample_actions` in openpi's `pi0_pytorch.py`; the time is accumulated in
-/// float32 as there.
+/// Source: the loop of `sample_actions` in openpi's `pi0_pytorch.py`; lerobot's `euler_integrate`.
 public struct DenoisingSchedule: Sendable {
   /// One step.
   struct Step: Sendable {
@@ -32,18 +31,30 @@ public struct DenoisingSchedule: Sendable {
   public var times: [Float] { steps.map(\.time) }
 
   init(
-    steps count: Int, conditioning: (Float) throws(PI0Error) -> Conditioning
+    steps count: Int, times: PolicyConfiguration.Times,
+    conditioning: (Float) throws(PI0Error) -> Conditioning
   ) throws(PI0Error) {
     guard (1...Self.maximumSteps).contains(count) else {
       throw .input("\(count) denoising steps asked for; choose 1 to \(Self.maximumSteps)")
     }
     timeStep = Float(-1 / Double(count))
     var steps: [Step] = []
-    var time: Float = 1
-    while time >= -timeStep / 2 {
+    for time in Self.times(times, steps: count, timeStep: timeStep) {
       steps.append(Step(time: time, conditioning: try conditioning(time)))
-      time += timeStep
     }
     self.steps = steps
+  }
+
+  private static func times(
+    _ rule: PolicyConfiguration.Times, steps: Int, timeStep: Float
+  ) -> [Float] {
+    switch rule {
+    case .accumulated:
+      return Array(
+        sequence(first: Float(1)) { $0 + timeStep }.prefix { $0 >= -timeStep / 2 })
+    case .exact:
+      let timeStep = -1 / Double(steps)
+      return (0..<steps).map { Float(1 + Double($0) * timeStep) }
+    }
   }
 }

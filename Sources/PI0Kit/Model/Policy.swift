@@ -58,7 +58,8 @@ public struct Policy: Sendable {
       width: configuration.language.headWidth, roundsToBFloat16: configuration.roundsRotaryTable)
     foldedSuffix = try FoldedSuffix(suffixEmbedder)
     defaultSchedule = try Self.schedule(
-      steps: configuration.denoisingSteps, suffixEmbedder, foldedSuffix, expert, device)
+      steps: configuration.denoisingSteps, times: configuration.times, suffixEmbedder,
+      foldedSuffix, expert, device)
   }
 
   /// Where each part of the policy runs. A device that does not run transformers leaves them to
@@ -148,14 +149,15 @@ public struct Policy: Sendable {
   ///
   /// - Throws: ``PI0Error/input(_:)`` for an impossible number of steps.
   public func schedule(steps: Int) throws(PI0Error) -> DenoisingSchedule {
-    try Self.schedule(steps: steps, suffixEmbedder, foldedSuffix, expert, device)
+    try Self.schedule(
+      steps: steps, times: configuration.times, suffixEmbedder, foldedSuffix, expert, device)
   }
 
   private static func schedule(
-    steps: Int, _ embedder: SuffixEmbedder, _ folded: FoldedSuffix?, _ expert: Gemma,
-    _ device: Device
+    steps: Int, times: PolicyConfiguration.Times, _ embedder: SuffixEmbedder,
+    _ folded: FoldedSuffix?, _ expert: Gemma, _ device: Device
   ) throws(PI0Error) -> DenoisingSchedule {
-    try DenoisingSchedule(steps: steps) { (time) throws(PI0Error) in
+    try DenoisingSchedule(steps: steps, times: times) { (time) throws(PI0Error) in
       let time = try Tensor([time], shape: [1], device: device)
       if let folded { return .timeRow(try folded.timeRow(time)) }
       let condition = try embedder.condition(time)?.moved(to: device.forTransformers)

@@ -8,6 +8,14 @@ public struct PolicyConfiguration: Sendable, Equatable {
     case pi05
   }
 
+  /// How the times of the denoising steps come about.
+  public enum Times: String, Sendable {
+    /// `time += -1 / steps` in float32, as in openpi.
+    case accumulated
+    /// `1 - step / steps`, rounded once, as in lerobot.
+    case exact
+  }
+
   /// The sizes of a Gemma transformer.
   public struct Gemma: Sendable, Equatable {
     /// Features of a token.
@@ -104,6 +112,8 @@ public struct PolicyConfiguration: Sendable, Equatable {
   public var promptLength: Int
   /// Denoising steps unless a call says otherwise.
   public var denoisingSteps: Int
+  /// How the steps' times come about.
+  public var times: Times
   /// Rounds the rotary table as a bfloat16 PyTorch run does; see ``RotaryEmbedding``.
   public var roundsRotaryTable: Bool
 
@@ -116,7 +126,7 @@ public struct PolicyConfiguration: Sendable, Equatable {
     expert: Gemma = .gemma300M, vocabularySize: Int = 257_152,
     cameras: [String] = PolicyConfiguration.openpiCameras, actionDimension: Int = 32,
     actionHorizon: Int = 50, promptLength: Int = 48, denoisingSteps: Int = 10,
-    roundsRotaryTable: Bool = false
+    times: Times = .accumulated, roundsRotaryTable: Bool = false
   ) {
     self.variant = variant
     self.vision = vision
@@ -128,6 +138,7 @@ public struct PolicyConfiguration: Sendable, Equatable {
     self.actionHorizon = actionHorizon
     self.promptLength = promptLength
     self.denoisingSteps = denoisingSteps
+    self.times = times
     self.roundsRotaryTable = roundsRotaryTable
   }
 

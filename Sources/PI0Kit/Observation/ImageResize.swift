@@ -80,11 +80,15 @@ extension Tensor {
 }
 
 /// Where a picture lies within the larger one that it is fitted into.
-private struct PaddedFit {
+struct PaddedFit {
   typealias Size = (width: Int, height: Int)
   let source: Size
   let target: Size
   let resized: Size
+  /// Columns to the left of the scaled picture, rows above it.
+  var offset: (left: Int, top: Int) {
+    ((target.width - resized.width) / 2, (target.height - resized.height) / 2)
+  }
 
   init(of source: Size, in target: Size) throws(PI0Error) {
     let allowed = 1...RGBImage.maximumSide
@@ -106,7 +110,7 @@ private struct PaddedFit {
   }
 
   /// Writes the scaled picture to its place in `padded`, and nothing around it.
-  func resize<Axis: ResizedAxis>(
+  fileprivate func resize<Axis: ResizedAxis>(
     _ pixels: UnsafeBufferPointer<Axis.Element>,
     into padded: UnsafeMutableBufferPointer<Axis.Element>, along: Axis.Type
   ) {
@@ -128,8 +132,7 @@ private struct PaddedFit {
         }
       }
     }
-    let left = (target.width - resized.width) / 2
-    let top = (target.height - resized.height) / 2
+    let (left, top) = offset
     for y in 0..<resized.height {
       let near = rows.near[y] * rowCount
       let far = min(rows.near[y] + 1, source.height - 1) * rowCount

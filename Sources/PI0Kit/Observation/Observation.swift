@@ -8,15 +8,19 @@ public struct Observation: Sendable {
   public var state: [Float]
   /// The prompt's token ids, without padding.
   public var tokens: [Int32]
+  /// How frames are brought to the model's size.
+  public var resizing: ImageResizing
 
   /// An observation of the given parts.
   public init(
-    images: [String: RGBImage], maskedCameras: Set<String> = [], state: [Float], tokens: [Int32]
+    images: [String: RGBImage], maskedCameras: Set<String> = [], state: [Float], tokens: [Int32],
+    resizing: ImageResizing = .torchBytes
   ) {
     self.images = images
     self.maskedCameras = maskedCameras
     self.state = state
     self.tokens = tokens
+    self.resizing = resizing
   }
 
   /// The observation as the model takes it, a batch of one: frames resized with padding and
@@ -56,8 +60,7 @@ public struct Observation: Sendable {
     var tensors: [Tensor] = []
     for (camera, isPresent) in zip(configuration.cameras, present) {
       if isPresent, let image = images[camera] {
-        tensors.append(
-          try image.resizedWithPadding(width: size, height: size).normalized(device: device))
+        tensors.append(try resizing.modelInput(image, size: size, device: device))
       } else {
         tensors.append(black)
       }

@@ -71,8 +71,8 @@ package final class Card {
       repeat {
         let released = try transport.read32(from: tile, at: UInt64(Control.release))
         let finished = try transport.read32(from: tile, at: UInt64(Control.finished))
-        if released == finished { break }
-        transport.advance()
+        if released == finished || transport.standstill != nil { break }
+        try transport.advance()
       } while ContinuousClock.now < end
     }
   }
@@ -234,12 +234,12 @@ package final class Card {
     do throws(CardError) {
       try ring(list: base, count: count)
       while try transport.hostMemory.load32(at: Self.completionOffset) != lastRun {
-        transport.advance()
-        guard ContinuousClock.now < end else {
+        guard transport.standstill == nil, ContinuousClock.now < end else {
           throw CardError(
             card: transport.name, call: "run", seen: try hangReport(after: deadline),
             remedy: "reset the card's tiles; if it happens again, report these lines")
         }
+        try transport.advance()
       }
     } catch {
       if state == .running { state = .hanging }

@@ -32,6 +32,7 @@ extension Card {
       report += "\n  \(tiles.count) tiles from \(tiles.first.map(\.description) ?? ""): \(line)"
     }
     if order.count > 8 { report += "\n  and \(order.count - 8) more states" }
+    if let standstill = transport.standstill { report += "\nEvery core waits: \(standstill)" }
     return report
   }
 }

@@ -14,7 +14,7 @@ package struct CardLayout: Hashable, Sendable {
 
   private let rowsOn: Set<Int>
 
-  init(harvestedRows: [Int], aiClock: Int?) {
+  package init(harvestedRows: [Int], aiClock: Int?) {
     self.harvestedRows = harvestedRows
     self.aiClock = aiClock
     let rows = TileMemory.tensixRows.filter { !harvestedRows.contains($0) }

@@ -4,7 +4,7 @@ protocol CardRegisters: AnyObject {
   func readRegister(at offset: UInt32) throws(CardError) -> UInt32
   func writeRegister(_ value: UInt32, at offset: UInt32) throws(CardError)
   /// Lets time pass between two looks.
-  func pause()
+  func pause() throws(CardError)
 }
 
 /// The card's own processor (ARC), asked through its scratch registers.
@@ -81,7 +81,7 @@ struct ManagementProcessor {
     let deadline = ContinuousClock.now + .seconds(1)
     while try !done() {
       if ContinuousClock.now > deadline { throw error("\(complaint) after 1 s") }
-      registers.pause()
+      try registers.pause()
     }
   }
 

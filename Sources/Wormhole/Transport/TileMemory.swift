@@ -1,11 +1,11 @@
 /// What the host reaches of a card over the NoC. An access to anything else is an error here: on the
 /// card it would hang the bus or change another register.
-enum TileMemory {
+package enum TileMemory {
   /// Any alignment and length, or words alone.
   enum Kind { case memory, registers }
 
   /// L1 of a Tensix tile.
-  static let l1Bytes: UInt64 = 1464 << 10
+  package static let l1Bytes: UInt64 = 1464 << 10
 
   /// Two channels behind every port of a DRAM controller.
   static let dramBytes = 2 * DRAMChannel.byteCount
@@ -20,8 +20,8 @@ enum TileMemory {
   ]
 
   /// Soft reset of the five cores, and the value that holds them all.
-  static let softReset: UInt64 = 0xFFB1_21B0
-  static let allHeld: UInt32 = 0x47800
+  package static let softReset: UInt64 = 0xFFB1_21B0
+  package static let allHeld: UInt32 = 0x47800
 
   static func isTensix(_ tile: TileCoordinate) -> Bool {
     tensixColumns.contains(tile.x) && tensixRows.contains(tile.y)

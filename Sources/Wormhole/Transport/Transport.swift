@@ -32,11 +32,12 @@ package struct TransportCounters: Hashable, Sendable {
   package init() {}
 }
 
-/// The one seam between the card's Swift code and a card: the kernel driver's or the simulator's.
+/// The one seam between the card's Swift code and a card: the kernel driver's, or a
+/// simulated card's.
 ///
 /// One thread at a time uses a transport. After ``close()`` every call throws.
 package protocol Transport: AnyObject {
-  /// The card in errors: `/dev/tenstorrent/0`, or the path of the simulator.
+  /// The card in errors: `/dev/tenstorrent/0`, or the path of a simulator.
   var name: String { get }
 
   /// What this card has: tiles that are on, DRAM, clock.
@@ -87,13 +88,18 @@ package protocol Transport: AnyObject {
   func bindThread() throws(CardError)
 
   /// Lets time pass between two looks at the card.
-  func advance()
+  func advance() throws(CardError)
+
+  /// What every core waits for, where it is known that nothing on the card will go on by itself.
+  var standstill: String? { get }
 
   /// Stops the tiles and gives everything back; a second time does nothing.
   func close()
 }
 
 extension Transport {
+  package var standstill: String? { nil }
+
   /// Writes one word.
   package func write32(
     _ value: UInt32, to tile: TileCoordinate, at address: UInt64

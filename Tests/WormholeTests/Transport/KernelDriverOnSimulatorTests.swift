@@ -83,14 +83,14 @@
           for _ in 0..<20 { try builder.download(a, to: buffer) }
           let list = try card.load(builder)
           try card.ring(list: list.base, count: list.commands.count)
-          for _ in 0..<clocks { transport.advance() }
-          let stray = SimulatorTransport.strayBytes
+          for _ in 0..<clocks { try transport.advance() }
+          let stray = simulated.strayBytes
           simulated.die(writing: writes)
-          for _ in 0..<40 { transport.advance() }
+          for _ in 0..<40 { try transport.advance() }
           if writes {
-            XCTAssertEqual(SimulatorTransport.strayBytes, stray, "\(clocks)")
+            XCTAssertEqual(simulated.strayBytes, stray, "\(clocks)")
           } else {
-            XCTAssertGreaterThan(SimulatorTransport.strayBytes, stray, "without it they go on")
+            XCTAssertGreaterThan(simulated.strayBytes, stray, "without it they go on")
           }
         }
       }

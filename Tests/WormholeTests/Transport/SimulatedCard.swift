@@ -12,7 +12,7 @@
   /// for the one instruction, whose size its prefix tells. Windows are pointed by the card's own
   /// registers, as the driver does it, and memory that is pinned is the simulator's host.
   final class SimulatedCard: @unchecked Sendable {
-    private let library: SimulatorLibrary
+    private let bus: any SimulatedBus
     private let bar: UInt64
     private let descriptor: Int32 = 3_000_000
     private var regions: [Region] = []
@@ -20,6 +20,9 @@
     private var nextWindow: [UInt64: UInt32] = [1 << 20: 0, 2 << 20: 156, 16 << 20: 166]
     private var cleanup: (tile: TileCoordinate, address: UInt64, value: UInt32)?
     private(set) var accesses = 0
+    private(set) var busErrors: [CardError] = []
+
+    var strayBytes: Int { bus.strayBytes }
 
     private struct Region {
       let start: UInt
@@ -30,17 +33,15 @@
     private struct Access {
       let place: UnsafeMutableRawPointer
       let bus: UInt64
-      let size: UInt32
+      let size: Int
     }
 
     init() throws {
-      guard let path = SimulatorTransport.environmentPath else {
+      guard let path = SimulatorLibrary.environmentPath else {
         throw XCTSkip("runs on the simulator: set TT_METAL_SIMULATOR to libttsim.so")
       }
-      library = try SimulatorLibrary.load(path)
-      bar =
-        UInt64(library.readConfiguration(0, 0x14)) << 32
-        | UInt64(library.readConfiguration(0, 0x10) & ~0xF)
+      bus = try SimulatorLibrary.load(path)
+      bar = try bus.firstBAR()
       trapping = self
       var action = sigaction()
       action.sa_flags = SA_SIGINFO | Int32(bitPattern: 0x4000_0000)  // SA_NODEFER
@@ -99,7 +100,7 @@
         size: instruction.pointee & 0xF8 == 0x48 ? 8 : 4)
       let isWrite = registers[Register.error] & 2 != 0
       mprotect(page(place), 4096, PROT_READ | PROT_WRITE)
-      if !isWrite { library.readBytes(access.bus, place, access.size) }
+      if !isWrite { read(access) }
       pending = (access, isWrite)
       accesses += 1
       registers[Register.flags] |= Self.singleStep
@@ -108,9 +109,30 @@
     private func handleStep(_ context: UnsafeMutableRawPointer?) {
       guard let registers = registers(context), let (access, isWrite) = pending else { return }
       registers[Register.flags] &= ~Self.singleStep
-      if isWrite { library.writeBytes(access.bus, access.place, access.size) }
+      if isWrite { write(access) }
       mprotect(page(access.place), 4096, PROT_NONE)
       pending = nil
+    }
+
+    private func read(_ access: Access) {
+      attempt { () throws(CardError) in
+        try bus.read(
+          access.bus,
+          into: UnsafeMutableRawBufferPointer(start: access.place, count: access.size))
+      }
+    }
+
+    private func write(_ access: Access) {
+      write(UnsafeRawBufferPointer(start: access.place, count: access.size), access.bus)
+    }
+
+    private func write(_ bytes: UnsafeRawBufferPointer, _ address: UInt64) {
+      attempt { () throws(CardError) in try bus.write(bytes, address) }
+    }
+
+    /// A processor learns nothing of what goes wrong on a bus.
+    private func attempt(_ body: () throws(CardError) -> Void) {
+      do { try body() } catch { busErrors.append(error) }
     }
 
     private func page(_ place: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
@@ -136,7 +158,7 @@
           self.write(cleanup.value, to: cleanup.tile, at: cleanup.address)
         }
         self.cleanup = nil
-        simulatedHost.withLock { $0.detach() }
+        self.bus.detachHostMemory()
         self.nextWindow = [1 << 20: 0, 2 << 20: 156, 16 << 20: 166]
         return 0
       }
@@ -154,7 +176,7 @@
         return tt_unmap(start, size)
       }
       calls.mapHostMemory = { size, _, _, start in tt_map_host_memory(size, 12, -1, &start) }
-      calls.yield = { self.library.clock(200) }
+      calls.yield = { self.attempt { () throws(CardError) in try self.bus.advance() } }
       return calls
     }
 
@@ -162,17 +184,19 @@
     private func write(_ value: UInt32, to tile: TileCoordinate, at address: UInt64) {
       var value = value
       point(185, at: address & ~0xFF_FFFF, UInt64(tile.x) | UInt64(tile.y) << 6)
-      library.writeBytes(bar + 0x1E00_0000 + address & 0xFF_FFFF, &value, 4)
+      withUnsafeMutableBytes(of: &value) { bytes in
+        write(UnsafeRawBufferPointer(bytes), bar + 0x1E00_0000 + address & 0xFF_FFFF)
+      }
     }
 
     private func point(_ window: UInt32, at address: UInt64, _ rest: UInt64) {
       let bits: UInt64 = window < 156 ? 20 : window < 166 ? 21 : 24
       var words = [address >> bits | rest << (36 - bits)]
       words.withUnsafeMutableBytes { bytes in
-        guard let start = bytes.baseAddress else { return }
         for half in [0, 4] {
-          library.writeBytes(
-            bar + 0x1FC0_0000 + 8 * UInt64(window) + UInt64(half), start + half, 4)
+          write(
+            UnsafeRawBufferPointer(rebasing: bytes[half..<half + 4]),
+            bar + 0x1FC0_0000 + 8 * UInt64(window) + UInt64(half))
         }
       }
     }
@@ -186,7 +210,7 @@
       }
       switch number {
       case 0xFA00:
-        let identity = library.readConfiguration(0, 0)
+        let identity = (try? bus.readConfiguration(0)) ?? .max
         put(UInt16(truncatingIfNeeded: identity), 8)
         put(UInt16(truncatingIfNeeded: identity >> 16), 10)
       case 0xFA02:
@@ -197,12 +221,13 @@
         put(2 as UInt8, 12)
         put(10 as UInt8, 13)
       case 0xFA07:
-        let start = UInt(get(8, as: UInt64.self))
-        let size = Int(get(16, as: UInt64.self))
-        guard simulatedHost.withLock({ $0.attach(start, size) }) else { return ENOSPC }
+        let memory = UnsafeMutableRawBufferPointer(
+          start: UnsafeMutableRawPointer(bitPattern: UInt(get(8, as: UInt64.self))),
+          count: Int(get(16, as: UInt64.self)))
+        do { try bus.attachHostMemory(memory) } catch { return ENOSPC }
         put(0x8_0000_0000 as UInt64, 32)
       case 0xFA08: put(1 as UInt8, 12)
-      case 0xFA0A: simulatedHost.withLock { $0.detach() }
+      case 0xFA0A: bus.detachHostMemory()
       case 0xFA0B:
         let size = get(0, as: UInt64.self)
         guard let id = nextWindow[size], id < 185 else { return ENOMEM }

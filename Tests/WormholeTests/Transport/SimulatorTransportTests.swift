@@ -59,17 +59,17 @@ final class SimulatorTransportTests: XCTestCase {
     let host = simulator.hostMemory
     XCTAssertEqual(try host.load32(at: 64), 0)
     let tile = try XCTUnwrap(simulator.layout.tiles.first)
-    let before = SimulatorTransport.strayBytes
+    let before = simulator.strayBytes
     try simulator.write([0xCAFE_F00D] as [UInt32], to: tile, at: 0x4000)
     try simulator.run(
       hostWrite(from: 0x4000, to: host.address + 64, count: 4), on: tile,
       until: { try host.load32(at: 64) == 0xCAFE_F00D })
-    XCTAssertEqual(SimulatorTransport.strayBytes, before)
+    XCTAssertEqual(simulator.strayBytes, before)
 
     // Behind the last byte there is nobody's memory.
     try simulator.run(
       hostWrite(from: 0x4000, to: host.address + UInt64(host.count), count: 4), on: tile,
-      until: { SimulatorTransport.strayBytes == before + 4 })
+      until: { simulator.strayBytes == before + 4 })
   }
 
   /// The process of a card dies while a tile writes to the host without end.
@@ -84,22 +84,22 @@ final class SimulatorTransportTests: XCTestCase {
       let code = hostWrite(from: 0x4000, to: host.address + 64, count: 4, forever: true)
       try simulator.write(code, to: tile, at: 0)
       try simulator.write32(0x47000, to: tile, at: TileMemory.softReset)
-      for _ in 0..<50 where try host.load32(at: 64) == 0 { simulator.advance() }
+      for _ in 0..<50 where try host.load32(at: 64) == 0 { try simulator.advance() }
       XCTAssertEqual(try host.load32(at: 64), 0xBAD)
 
-      let before = SimulatorTransport.strayBytes
+      let before = simulator.strayBytes
       simulator.abandon()
-      for _ in 0..<10 { simulator.advance() }
+      for _ in 0..<10 { try simulator.advance() }
       if isStopped {
-        XCTAssertEqual(SimulatorTransport.strayBytes, before)
+        XCTAssertEqual(simulator.strayBytes, before)
       } else {
-        XCTAssertGreaterThan(SimulatorTransport.strayBytes, before, "somebody's memory")
+        XCTAssertGreaterThan(simulator.strayBytes, before, "somebody's memory")
       }
       exerciseClosed(simulator)
 
       // The next process stops it before it has memory.
       let next = try openSimulator()
-      for _ in 0..<10 { next.advance() }
+      for _ in 0..<10 { try next.advance() }
       XCTAssertEqual(try next.hostMemory.load32(at: 64), 0)
       if !isStopped { XCTAssertEqual(try next.read32(from: tile, at: 0x5000), 1) }
       next.close()
@@ -134,7 +134,7 @@ final class SimulatorTransportTests: XCTestCase {
 
   func testCloseTwiceUseAfterCloseAndTwoAtOnce() throws {
     let simulator = try openSimulator()
-    XCTAssertThrowsError(try SimulatorTransport()) { error in
+    XCTAssertThrowsError(try SimulatedTransport(bus: SimulatorLibrary.load())) { error in
       XCTAssertEqual(
         (error as? CardError)?.seen, "the simulator is open in this process already")
     }
@@ -153,7 +153,7 @@ final class SimulatorTransportTests: XCTestCase {
   func testWrongPathMissingFunctionWrongCard() throws {
     func seen(_ path: String?, line: UInt = #line) -> CardError? {
       var seen: CardError?
-      XCTAssertThrowsError(try SimulatorTransport(path: path), line: line) {
+      XCTAssertThrowsError(try SimulatorLibrary.load(path), line: line) {
         seen = $0 as? CardError
       }
       return seen
@@ -214,14 +214,14 @@ private func hostWrite(
   return code
 }
 
-extension SimulatorTransport {
+extension SimulatedTransport {
   /// Runs `code` on BRISC of `tile` until `done`, at most some thousand clocks.
   fileprivate func run(
     _ code: [UInt32], on tile: TileCoordinate, until done: () throws -> Bool
   ) throws {
     try write(code, to: tile, at: 0)
     try write32(0x47000, to: tile, at: TileMemory.softReset)
-    for _ in 0..<50 where try !done() { advance() }
+    for _ in 0..<50 where try !done() { try advance() }
     try write32(TileMemory.allHeld, to: tile, at: TileMemory.softReset)
     XCTAssertTrue(try done())
   }

@@ -33,7 +33,7 @@ extension Device {
     weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
   ) throws(PI0Error) -> Device {
     try card("simulator", weights, activations) { () throws(CardError) in
-      try SimulatorTransport()
+      try SimulatedTransport(bus: SimulatorLibrary.load())
     }
   }
 
