@@ -105,7 +105,7 @@ func attend(_ command: AttentionCommand) {
   selectDst(0)
   setVectorConstant(11, 0xBF80_0000)  // -1
   setVectorConstant(12, command.scale)
-  setVectorConstant(13, 0x4B40_0000)  // 1.5 * 2^23: with it added, the integer part is in the low bits
+  setVectorConstant(13, 0x4B40_0000)  // 1.5 * 2^23
   setVectorConstant(14, 0xC2FC_0000)  // -126
   setVectorRegister(6, 0x3F31_7AFE)
   for strip: UInt32 in 0..<8 {

@@ -43,7 +43,8 @@ final class CardRowTests: DeviceTestCase {
 
   func testRMSNorm() throws {
     try checkNormalize(rows: 51, columns: 64, centred: false, weight: false, bias: false)
-    try checkNormalize(rows: 51, columns: 1024, centred: false, weight: true, bias: false, offset: 1)
+    try checkNormalize(
+      rows: 51, columns: 1024, centred: false, weight: true, bias: false, offset: 1)
     try checkNormalize(rows: 3, columns: 40, centred: false, weight: true, bias: true, offset: 1)
     try checkNormalize(
       rows: 70, columns: 100, centred: false, weight: true, bias: false, offset: 1, .float32)

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "b249f810927aa9e33f973d008db4b6b4d58e8b67186e8571714f6889fd4235ba";
+    "80a463beca15496125dd2346aa31df3598401ab5fa24ecfa730ee8e2b11eb45f";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {
