@@ -29,6 +29,12 @@ package enum Operation {
   package static var gather: UInt32 { 6 }
   /// Row-major elements in rows of another width (``ReshapeCommand``).
   package static var reshape: UInt32 { 7 }
+  /// Rows to a mean of 0 and a variance of 1, or to a mean square of 1 (``NormalizeCommand``).
+  package static var normalize: UInt32 { 8 }
+  /// Heads turned by the angles of their positions (``RotateCommand``).
+  package static var rotate: UInt32 { 9 }
+  /// softmax(q k^T scale + mask) v (``AttentionCommand``).
+  package static var attention: UInt32 { 10 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

@@ -1,11 +1,11 @@
-/// Where the five programs lie in a tile's L1.
+/// Where the five programs lie in a tile's L1, one behind the other.
 package enum Image {
   package static var sequencer: UInt32 { 0 }
   package static var unpack: UInt32 { 0x4000 }
   package static var math: UInt32 { 0x8000 }
-  package static var pack: UInt32 { 0xC000 }
-  package static var reader: UInt32 { 0x10000 }
-  package static var byteCount: UInt32 { 0x4000 }
+  package static var pack: UInt32 { 0x10000 }
+  package static var reader: UInt32 { 0x12000 }
+  package static var end: UInt32 { 0x18000 }
 }
 
 /// Control words of a tile, in L1. What the NoC writes stands on a 16-byte line of its own.
@@ -45,6 +45,8 @@ package enum Control {
   package static var rightPopped: UInt32 { 0x1805C }
   package static var outputPushed: UInt32 { 0x18060 }
   package static var outputPopped: UInt32 { 0x18064 }
+  /// Probabilities of ``Operation/attention`` that are in the tile's scratch; it only grows.
+  package static var probabilities: UInt32 { 0x18068 }
 
   package static var atomicReturn: UInt32 { 0x18080 }
 
@@ -87,6 +89,8 @@ package enum Buffer {
   package static var ones: UInt32 { 0x1A000 }
   /// The identity: times a tile, it adds that exactly.
   package static var identity: UInt32 { 0x1A800 }
+  /// 1.0 everywhere: a tile times it has its row's sum in every column.
+  package static var allOnes: UInt32 { 0x1B000 }
 
   /// Weights, or second operands; slots of 4096 bytes, since those of one command may come while
   /// another's, in a wider format, are still there.
@@ -103,6 +107,12 @@ package enum Buffer {
   /// `reduce`.
   package static var scratch: UInt32 { 0x150000 }
   package static var scratchBytes: UInt32 { 0x1E000 }
+
+  /// A row of probabilities of ``Operation/attention``, tile by tile in bfloat16.
+  @inline(__always) package static func probabilities(_ number: UInt32) -> UInt32 {
+    scratch + number * 2048
+  }
+  package static var probabilityCount: UInt32 { scratchBytes / 2048 }
 
   /// Partial sums in fp32 that fit.
   package static var planeCount: UInt32 { scratchBytes / 4096 }

@@ -55,6 +55,18 @@ package enum VectorUnit {
   @inline(__always) package static func sort(larger: UInt32, smaller: UInt32) -> UInt32 {
     0x92 << 24 | larger << 8 | smaller << 4 | 1
   }
+  /// `to` gets the larger of itself and a constant; one instruction later.
+  @inline(__always) package static func raise(_ to: UInt32, to constant: UInt32) -> UInt32 {
+    0x92 << 24 | constant << 8 | to << 4 | 9
+  }
+  /// Each lane gets its neighbour's value of `from`, within the eight of a row; one instruction later.
+  @inline(__always) package static func rotateRow(_ to: UInt32, _ from: UInt32) -> UInt32 {
+    0x94 << 24 | from << 8 | to << 4 | 3
+  }
+  /// By 1 as unsigned bits.
+  @inline(__always) package static func shiftRightOnce(_ register: UInt32) -> UInt32 {
+    0x7A << 24 | 0xFFF << 12 | register << 4 | 1
+  }
   @inline(__always) package static func shiftLeft(_ register: UInt32, _ count: UInt32) -> UInt32 {
     0x7A << 24 | count << 12 | register << 4 | 1
   }

@@ -41,9 +41,9 @@ func activate(_ activation: UInt32, tiles: UInt32, from first: UInt32) {
 }
 
 /// Mode 3 as products have it.
-func restoreModeThree() {
+func restoreModeThree(transposed: Bool = false) {
   setAddressMode(
-    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(32),
+    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(transposed ? 16 : 32),
     destination: Move.dstReturn, bias: 1)
 }
 

@@ -28,6 +28,9 @@ struct CircularBuffer {
       pushed: Control.outputPushed, popped: Control.outputPopped)
   }
 
+  /// How many slots are full.
+  @inline(__always) var full: UInt32 { Memory[pushed] &- Memory[popped] }
+
   @inline(__always) func slot(_ number: UInt32) -> UInt32 {
     base + (number & (depth - 1)) * slotBytes
   }

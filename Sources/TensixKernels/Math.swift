@@ -20,6 +20,9 @@
     case Operation.linear: multiplyMatrices(MatrixCommand(sequence))
     case Operation.reduce: addPlanes(MatrixCommand(sequence))
     case Operation.binary: combineElements(MatrixCommand(sequence))
+    case Operation.normalize: normalize(NormalizeCommand(sequence))
+    case Operation.rotate: rotate(RotateCommand(sequence))
+    case Operation.attention: attend(AttentionCommand(sequence))
     default: break
     }
   }
@@ -39,6 +42,14 @@
   Thread.push(Tensix.stallwait(until: Idle.matrix | Idle.vector, blocking: Block.sync))
   Thread.push(Tensix.sempost(Semaphore.mathToPack))
   Thread.drain()
+}
+
+/// Waits until the packers have taken what was in Dst: for work that does not leave it in halves.
+@inline(__always) func takeDst() {
+  Thread.push(
+    Tensix.semwaitWhileZero(
+      Semaphore.dstFree, blocking: Block.matrix | Block.vector | Block.sync))
+  Thread.push(Tensix.semget(Semaphore.dstFree))
 }
 
 /// Instructions of the matrix and vector unit from now on mean rows of this tile.
@@ -147,20 +158,22 @@ enum Move {
   static var nextPhase: UInt32 { 1 << 13 }
 }
 
-func setProductModes() {
+/// `transposed`: SrcA's faces were exchanged when it was unpacked.
+func setProductModes(transposed: Bool = false) {
+  let across: UInt32 = transposed ? 32 : 16, down: UInt32 = transposed ? 16 : 32
   for bank: UInt32 in 0..<2 {
     let mode = 4 * bank
     // Next 8 rows of SrcB and Dst.
     setAddressMode(mode, sources: Move.b(8), destination: 8)
     // Next face of SrcA, SrcB back.
-    setAddressMode(mode + 1, sources: Move.bReturn | Move.a(16), destination: 8)
+    setAddressMode(mode + 1, sources: Move.bReturn | Move.a(across), destination: 8)
     // SrcA back, lower half of SrcB.
     setAddressMode(
       mode + 2, sources: Move.bReturn | Move.b(32) | Move.aReturn, destination: 8)
   }
   // Second half of the sum.
   setAddressMode(
-    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(32),
+    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(down),
     destination: Move.dstReturn, bias: 1)
   // Next fidelity phase.
   setAddressMode(

@@ -16,6 +16,9 @@
     case Operation.binary:
       let command = MatrixCommand(sequence)
       if command.isExact { packSums(command) } else { packHalves(command) }
+    case Operation.normalize: packNormalize(NormalizeCommand(sequence))
+    case Operation.rotate: packRotate(RotateCommand(sequence))
+    case Operation.attention: packAttention(AttentionCommand(sequence))
     default: break
     }
   }
@@ -39,9 +42,55 @@ func packSums(_ command: MatrixCommand) {
   command.forEachBlock { _ in
     awaitMath()
     packTile(0, command.outFormat)
+    releaseAll()
+  }
+}
+
+func packNormalize(_ command: NormalizeCommand) {
+  configurePackers(command.outFormat)
+  command.forEachRow { _ in
+    for _ in 0..<command.columns {
+      awaitMath()
+      packTile(0, command.outFormat)
+      releaseAll()
+    }
+  }
+}
+
+func packRotate(_ command: RotateCommand) {
+  configurePackers(command.outFormat)
+  var half: UInt32 = 0
+  command.forEachTile { _, _, _ in
+    awaitMath()
+    packTile(4 * half, command.outFormat)
     release()
-    Thread.push(Tensix.sempost(Semaphore.dstFree))
-    Thread.drain()
+    half ^= 1
+  }
+}
+
+/// Probabilities stay in scratch, for the unpacker.
+func packAttention(_ command: AttentionCommand) {
+  configurePackers(DataFormat.bfloat16)
+  command.forEachUnit { _ in
+    var key: UInt32 = 0
+    while key < command.keys {
+      let count = min(4, command.keys - key)
+      awaitMath()
+      for tile in 0..<count {
+        packTile(tile, to: Buffer.probabilities(key + tile), DataFormat.bfloat16)
+      }
+      releaseAll()
+      key += count
+    }
+    Memory[Control.probabilities] = Memory[Control.probabilities] &+ 1
+    var column: UInt32 = 0
+    while column < command.headColumns {
+      let count = min(4, command.headColumns - column)
+      awaitMath()
+      for tile in 0..<count { packTile(tile, DataFormat.bfloat16) }
+      releaseAll()
+      column += count
+    }
   }
 }
 
@@ -55,10 +104,21 @@ func packSums(_ command: MatrixCommand) {
   Thread.drain()
 }
 
+/// The same where all of Dst is the math thread's again.
+@inline(__always) func releaseAll() {
+  release()
+  Thread.push(Tensix.sempost(Semaphore.dstFree))
+  Thread.drain()
+}
+
 /// A tile of Dst to the next slot of the output buffer.
 func packTile(_ tile: UInt32, _ format: UInt32) {
   let buffer = CircularBuffer.output
-  let slot = buffer.slot(buffer.reserve())
+  packTile(tile, to: buffer.slot(buffer.reserve()), format)
+  buffer.push()
+}
+
+@inline(never) func packTile(_ tile: UInt32, to slot: UInt32, _ format: UInt32) {
   let faceBytes: UInt32 = format == DataFormat.bfloat16 ? 512 : 1024
   for face: UInt32 in 0..<4 {
     Thread.setRegister(8 + face, ((slot + face * faceBytes) >> 4) - 1)
@@ -74,7 +134,6 @@ func packTile(_ tile: UInt32, _ format: UInt32) {
   Thread.push(Tensix.pacrTile)
   Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.thcon))
   Thread.drain()
-  buffer.push()
 }
 
 /// The packers take fp32 from Dst, and round where the result is bfloat16.

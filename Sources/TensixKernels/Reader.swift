@@ -15,6 +15,9 @@
     case Operation.download: readDownload(MatrixCommand(sequence))
     case Operation.gather: readGather(GatherCommand(sequence))
     case Operation.reshape: readReshape(ReshapeCommand(sequence))
+    case Operation.normalize: readNormalize(NormalizeCommand(sequence))
+    case Operation.rotate: readRotate(RotateCommand(sequence))
+    case Operation.attention: readAttention(AttentionCommand(sequence))
     default: break
     }
     Memory[Control.doneReader] = sequence

@@ -13,6 +13,9 @@
     case Operation.linear: unpackLinear(MatrixCommand(sequence))
     case Operation.reduce: unpackPlanes(MatrixCommand(sequence))
     case Operation.binary: unpackPairs(MatrixCommand(sequence))
+    case Operation.normalize: unpackNormalize(NormalizeCommand(sequence))
+    case Operation.rotate: unpackRotate(RotateCommand(sequence))
+    case Operation.attention: unpackAttention(AttentionCommand(sequence))
     default: break
     }
   }
@@ -48,6 +51,12 @@ func configureSourceA(_ format: UInt32) {
   Configuration[72] = 64 | 64 << 16
   awaitConfiguration()
   Thread.push(Tensix.setc16(3, 4))
+}
+
+/// Whether unpacker 0 transposes faces on their way to SrcA, bfloat16. Both unpackers are idle.
+func setTransposed(_ isOn: Bool) {
+  Configuration[60] = DataFormat.bfloat16 | 2 << 4 | (isOn ? 1 : 0) << 8
+  awaitConfiguration()
 }
 
 /// Unpacker 0 goes to Dst, exact fp32.

@@ -11,9 +11,74 @@ func write(_ sequence: UInt32) {
   case Operation.reshape:
     let command = ReshapeCommand(sequence)
     writeMoved(out: command.out, format: command.format)
+  case Operation.normalize:
+    writeNormalized(NormalizeCommand(sequence))
+  case Operation.rotate:
+    writeRotated(RotateCommand(sequence))
+  case Operation.attention:
+    writeAttended(AttentionCommand(sequence))
   default:
     break
   }
+}
+
+/// Drains the output buffer to DRAM, a tile a page.
+struct ResultWriter {
+  let out: UInt32
+  let bytes: UInt32
+  private var number = CircularBuffer.output.first
+  private var ready: UInt32 = 0
+  private var awaited = NoC.zero.writesDone
+
+  init(out: UInt32, format: UInt32) {
+    self.out = out
+    bytes = DataFormat.tileBytes(format)
+  }
+
+  @inline(never) mutating func write(page: UInt32) {
+    if ready == 0 {
+      finish()
+      ready = CircularBuffer.output.waitForAny()
+    }
+    NoC.zero.write(
+      CircularBuffer.output.slot(number),
+      to: DRAMLocation(base: out, page: page, pageBytes: bytes), bytes: bytes)
+    number &+= 1
+    ready -= 1
+    awaited &+= 1
+  }
+
+  /// What was sent has left when it is acknowledged; then its slots are free.
+  func finish() {
+    NoC.zero.awaitWrites(awaited)
+    CircularBuffer.output.pop(number &- CircularBuffer.output.first)
+  }
+}
+
+func writeNormalized(_ command: NormalizeCommand) {
+  var writer = ResultWriter(out: command.out, format: command.outFormat)
+  command.forEachRow { row in
+    for column in 0..<command.columns { writer.write(page: row * command.outStride + column) }
+  }
+  writer.finish()
+}
+
+func writeRotated(_ command: RotateCommand) {
+  var writer = ResultWriter(out: command.out, format: command.outFormat)
+  command.forEachTile { row, head, column in
+    writer.write(page: row * command.outStride + head * command.headColumns + column)
+  }
+  writer.finish()
+}
+
+func writeAttended(_ command: AttentionCommand) {
+  var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
+  command.forEachUnit { unit in
+    for column in 0..<command.headColumns {
+      writer.write(page: command.queryPage(unit, column: column))
+    }
+  }
+  writer.finish()
 }
 
 /// Drains the output buffer to DRAM.

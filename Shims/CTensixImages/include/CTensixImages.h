@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "abe48b544594da3a1ab9c4d31092c5db4b2268f9c626aea22e75de987189e1c4";
+    "80a463beca15496125dd2346aa31df3598401ab5fa24ecfa730ee8e2b11eb45f";
 
 /// A program: its name, where it lies in L1, and its words.
 struct tx_image {

@@ -116,6 +116,7 @@ package final class Card {
     try transport.multicast(tile { row, column in column == 0 ? 1 : 0 }, at: UInt64(Buffer.ones))
     try transport.multicast(
       tile { row, column in row == column ? 1 : 0 }, at: UInt64(Buffer.identity))
+    try transport.multicast(tile { _, _ in 1 }, at: UInt64(Buffer.allOnes))
 
     try transport.multicast(
       tiles.map { UInt32($0.x | $0.y << 6) }, at: UInt64(Buffer.tiles))

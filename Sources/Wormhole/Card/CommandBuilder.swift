@@ -287,7 +287,7 @@ package struct CommandBuilder {
   // MARK: Costs
 
   /// How many of `units` the busiest tile has.
-  private func share(of units: Int) -> Int { (units + tiles - 1) / tiles }
+  func share(of units: Int) -> Int { (units + tiles - 1) / tiles }
 
   private func linearCost(
     _ shape: WorkSplit.Shape, _ split: WorkSplit, _ command: MatrixCommand, out: TileFormat
@@ -384,7 +384,7 @@ package struct CommandBuilder {
     }
   }
 
-  private func require(
+  func require(
     _ condition: Bool, _ call: String, _ matrices: Matrix...
   ) throws(CardError) {
     guard condition else { throw error(call, matrices.map(text).joined(separator: " and ")) }

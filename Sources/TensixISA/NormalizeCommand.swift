@@ -1,0 +1,68 @@
+/// The command that normalises every row of a matrix:
+///
+///     out = (x - mean) / sqrt(variance + epsilon) * (offset + weight) + bias
+///
+/// where, unless it is centred, mean is 0 and variance the mean square. A tile of the card takes whole rows
+/// of tiles, which stay in its L1 for all passes over them.
+package struct NormalizeCommand {
+  /// Of a, weight and bias, a code of ``DataFormat``: `bfloat16` or `float32`.
+  package var format: UInt32 = 0
+  package var outFormat: UInt32 = 0
+  /// Subtracts the mean.
+  package var isCentred = false
+  /// In tiles.
+  package var rows: UInt32 = 0
+  package var columns: UInt32 = 0
+
+  package var a: UInt32 = 0
+  package var aStride: UInt32 = 0
+  package var out: UInt32 = 0
+  package var outStride: UInt32 = 0
+  /// Row 0 of a matrix of one row of tiles; 0 stands for none.
+  package var weight: UInt32 = 0
+  package var bias: UInt32 = 0
+
+  // Bits of fp32.
+  package var epsilon: UInt32 = 0
+  /// 1 / width.
+  package var inverseWidth: UInt32 = 0
+  /// What is added to a weight: 0 or 1.
+  package var offset: UInt32 = 0
+  /// Minus the number of columns that the last tile has beyond the width.
+  package var minusPadding: UInt32 = 0
+
+  package init() {}
+
+  /// The layout, word by word; ``write(_:)`` is its mirror.
+  @inline(__always) package init(reading word: (UInt32) -> UInt32) {
+    let first = word(0)
+    format = first >> 8 & 0xF
+    outFormat = first >> 16 & 0xF
+    isCentred = first >> 24 & 1 == 1
+    (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
+    a = word(2)
+    out = word(3)
+    (aStride, outStride) = (word(4) & 0xFFFF, word(4) >> 16)
+    weight = word(5)
+    bias = word(6)
+    epsilon = word(7)
+    inverseWidth = word(8)
+    offset = word(9)
+    minusPadding = word(10)
+  }
+
+  @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
+    store(0, Operation.normalize | format << 8 | outFormat << 16 | (isCentred ? 1 : 0) << 24)
+    store(1, rows | columns << 16)
+    store(2, a)
+    store(3, out)
+    store(4, aStride | outStride << 16)
+    store(5, weight)
+    store(6, bias)
+    store(7, epsilon)
+    store(8, inverseWidth)
+    store(9, offset)
+    store(10, minusPadding)
+    for word: UInt32 in 11..<16 { store(word, 0) }
+  }
+}

@@ -1,0 +1,141 @@
+// Math thread: rows to mean 0 and variance 1. Sums are in fp32 on the vector unit.
+
+/// Tiles of Dst: the one at work with its weight and bias, and what is known of the rows.
+private enum Place {
+  static var x: UInt32 { 0 }
+  static var weight: UInt32 { 1 }
+  static var bias: UInt32 { 2 }
+  static var mean: UInt32 { 4 }
+  /// A sum of squares, later 1 / sqrt(variance + epsilon).
+  static var scale: UInt32 { 5 }
+}
+
+func normalize(_ command: NormalizeCommand) {
+  setProductModes()
+  programLoop(Replay.product, phases: 4, release: 2)
+  command.forEachRow { _ in
+    takeDst()
+    Thread.push(Tensix.zeroaccHalf(1))
+    if command.isCentred {
+      for _ in 0..<command.columns {
+        take(1)
+        addUp(squares: false, centred: false)
+      }
+      finishMean(command)
+    }
+    for _ in 0..<command.columns {
+      take(1)
+      addUp(squares: true, centred: command.isCentred)
+    }
+    finishScale(command)
+    for column in 0..<command.columns {
+      if column != 0 { takeDst() }
+      take(1 + (command.weight != 0 ? 1 : 0) + (command.bias != 0 ? 1 : 0))
+      apply(command)
+      finish()
+    }
+  }
+}
+
+/// The next products to tiles 0, 1 and 2; a bias without a weight stands in the weight's place.
+@inline(never) func take(_ count: UInt32) {
+  Thread.push(Tensix.zeroaccHalf(0))
+  for tile in 0..<count { accumulate(1, from: tile) }
+  Thread.drain()
+}
+
+/// Adds the tile's values, or their squares, to the sums of its rows, lane by lane.
+@inline(never) func addUp(squares: Bool, centred: Bool) {
+  beginVector()
+  selectDst(0)
+  let place = squares ? Place.scale : Place.mean
+  for strip: UInt32 in 0..<8 {
+    let sum = vectorRow(place, strip, 0)
+    Thread.push(VectorUnit.load(2, row: sum))
+    if centred {
+      Thread.push(VectorUnit.load(7, row: vectorRow(Place.mean, strip, 0)))
+    }
+    for v: UInt32 in 0..<4 {
+      Thread.push(VectorUnit.load(0, row: vectorRow(Place.x, strip, v)))
+      if centred { vector(VectorUnit.add(0, 0, 7)) }
+      vector(squares ? VectorUnit.mad(2, 0, 0, 2) : VectorUnit.add(2, 2, 0))
+    }
+    Thread.push(VectorUnit.store(2, row: sum))
+    Thread.drain()
+  }
+  endVector()
+}
+
+/// Minus the mean, in every lane.
+@inline(never) func finishMean(_ command: NormalizeCommand) {
+  beginVector()
+  selectDst(0)
+  setVectorRegister(7, command.inverseWidth)
+  for strip: UInt32 in 0..<8 {
+    let place = vectorRow(Place.mean, strip, 0)
+    Thread.push(VectorUnit.load(0, row: place))
+    combineRow { vector(VectorUnit.add(0, 0, 1)) }
+    vector(VectorUnit.multiply(0, 0, 7))
+    Thread.push(VectorUnit.negate(0, 0))
+    Thread.push(VectorUnit.store(0, row: place))
+    Thread.drain()
+  }
+  endVector()
+}
+
+/// 1 / sqrt(variance + epsilon), in every lane.
+@inline(never) func finishScale(_ command: NormalizeCommand) {
+  beginVector()
+  selectDst(0)
+  setVectorRegister(7, command.inverseWidth)
+  setVectorRegister(6, command.epsilon)
+  setVectorRegister(5, 0x5F37_59DF)
+  setVectorRegister(4, 0x3FC0_0000)
+  setVectorRegister(3, command.minusPadding)
+  for strip: UInt32 in 0..<8 {
+    let place = vectorRow(Place.scale, strip, 0)
+    Thread.push(VectorUnit.load(0, row: place))
+    combineRow { vector(VectorUnit.add(0, 0, 1)) }
+    if command.isCentred && command.minusPadding != 0 {
+      // Columns beyond the width are zeros, and each has added the mean's square.
+      Thread.push(VectorUnit.load(1, row: vectorRow(Place.mean, strip, 0)))
+      vector(VectorUnit.multiply(1, 1, 1))
+      vector(VectorUnit.mad(0, 1, 3, 0))
+    }
+    vector(VectorUnit.mad(0, 0, 7, 6))
+    reciprocalRoot(guess: 5, half: 4)
+    Thread.push(VectorUnit.store(0, row: place))
+    Thread.drain()
+  }
+  endVector()
+}
+
+@inline(never) func apply(_ command: NormalizeCommand) {
+  beginVector()
+  selectDst(0)
+  setVectorRegister(5, command.offset)
+  let bias = command.weight != 0 ? Place.bias : Place.weight
+  for strip: UInt32 in 0..<8 {
+    Thread.push(VectorUnit.load(6, row: vectorRow(Place.scale, strip, 0)))
+    if command.isCentred {
+      Thread.push(VectorUnit.load(7, row: vectorRow(Place.mean, strip, 0)))
+    }
+    for v: UInt32 in 0..<4 {
+      Thread.push(VectorUnit.load(0, row: vectorRow(Place.x, strip, v)))
+      if command.isCentred { vector(VectorUnit.add(0, 0, 7)) }
+      vector(VectorUnit.multiply(0, 0, 6))
+      if command.weight != 0 {
+        Thread.push(VectorUnit.load(1, row: vectorRow(Place.weight, strip, v)))
+        vector(VectorUnit.add(1, 1, 5))
+        vector(VectorUnit.multiply(0, 0, 1))
+      }
+      if command.bias != 0 {
+        Thread.push(VectorUnit.load(1, row: vectorRow(bias, strip, v)))
+        vector(VectorUnit.add(0, 0, 1))
+      }
+      Thread.push(VectorUnit.store(0, row: vectorRow(Place.x, strip, v)))
+    }
+    Thread.drain()
+  }
+  endVector()
+}

@@ -1,0 +1,134 @@
+// NCRISC: what normalize, rotate and attention need from DRAM.
+
+/// Tiles on their way, not too many at a time.
+struct TileRequests {
+  private var awaited = NoC.one.readsDone
+  private var pending: UInt32 = 0
+
+  init() {}
+
+  mutating func add(base: UInt32, page: UInt32, bytes: UInt32, to slot: UInt32) {
+    request(base: base, page: page, bytes: bytes, to: slot)
+    awaited &+= 1
+    pending += 1
+    if pending == 64 { wait() }
+  }
+
+  mutating func wait() {
+    NoC.one.awaitReads(awaited)
+    pending = 0
+  }
+}
+
+func readNormalize(_ command: NormalizeCommand) {
+  let left = CircularBuffer.left(command.format), right = CircularBuffer.right
+  let bytes = DataFormat.tileBytes(command.format)
+  command.forEachRow { row in
+    var column: UInt32 = 0
+    while column < command.columns {
+      let count = min(batch, command.columns - column)
+      let first = left.reserve(count)
+      var requests = TileRequests()
+      for i in 0..<count {
+        requests.add(
+          base: command.a, page: row * command.aStride + column + i, bytes: bytes,
+          to: left.slot(first &+ i))
+      }
+      requests.wait()
+      left.push(count)
+      column += count
+    }
+    let addends: UInt32 = (command.weight != 0 ? 1 : 0) + (command.bias != 0 ? 1 : 0)
+    guard addends != 0 else { return }
+    for column in 0..<command.columns {
+      var slot = right.reserve(addends)
+      var requests = TileRequests()
+      if command.weight != 0 {
+        requests.add(base: command.weight, page: column, bytes: bytes, to: right.slot(slot))
+        slot &+= 1
+      }
+      if command.bias != 0 {
+        requests.add(base: command.bias, page: column, bytes: bytes, to: right.slot(slot))
+      }
+      requests.wait()
+      right.push(addends)
+    }
+  }
+}
+
+func readRotate(_ command: RotateCommand) {
+  let left = CircularBuffer.left(command.format), right = CircularBuffer.right
+  let bytes = DataFormat.tileBytes(command.format)
+  let terms = command.terms, columns = command.headColumns
+  command.forEachTile { row, head, column in
+    var slot = left.reserve(terms + 3), constant = right.reserve(terms)
+    var requests = TileRequests()
+    func add(_ base: UInt32, _ page: UInt32) {
+      requests.add(base: base, page: page, bytes: bytes, to: left.slot(slot))
+      slot &+= 1
+    }
+    let start = row * command.aStride + head * columns
+    add(command.a, start + column)
+    for term in 0..<terms {
+      let source = command.source(term, for: column)
+      add(command.a, start + source)
+      requests.add(
+        base: command.r, page: source * columns + column, bytes: 2048,
+        to: right.slot(constant))
+      constant &+= 1
+    }
+    let table = row % command.tableRows * columns + column
+    add(command.cosine, table)
+    add(command.sine, table)
+    requests.wait()
+    left.push(terms + 3)
+    right.push(terms)
+  }
+}
+
+/// Keys and values stay for all units that share them; a query and its mask come when the one before
+/// is no longer needed.
+func readAttention(_ command: AttentionCommand) {
+  let left = CircularBuffer.left(DataFormat.bfloat16)
+  command.forEachUnit { unit in
+    let held = unit.startsGroup ? 0 : command.keyTiles
+    while left.full != held {}
+    var requests = TileRequests()
+    if unit.startsGroup { requestKeys(command, unit, &requests) }
+    for column in 0..<command.headColumns {
+      requests.add(
+        base: command.q, page: command.queryPage(unit, column: column), bytes: 2048,
+        to: command.querySlot(column))
+    }
+    if command.mask != 0 {
+      let row = unit.row % command.maskRows
+      for key in 0..<command.keys {
+        requests.add(
+          base: command.mask, page: key * command.maskRows + row, bytes: 2048,
+          to: command.maskSlot(key))
+      }
+    }
+    requests.wait()
+    left.push(command.unitTiles + (unit.startsGroup ? command.keyTiles : 0))
+  }
+}
+
+func requestKeys(
+  _ command: AttentionCommand, _ unit: AttentionUnit, _ requests: inout TileRequests
+) {
+  let start = unit.head / command.groupHeads * command.headColumns
+  for key in 0..<command.keys {
+    let isFirst = key < command.firstKeys
+    let row =
+      isFirst
+      ? unit.item * command.firstKeys + key
+      : unit.item * command.secondKeys + key - command.firstKeys
+    let page = row * command.keyStride + start
+    let k = isFirst ? command.firstK : command.secondK
+    let v = isFirst ? command.firstV : command.secondV
+    for column in 0..<command.headColumns {
+      requests.add(base: k, page: page + column, bytes: 2048, to: command.keySlot(key, column))
+      requests.add(base: v, page: page + column, bytes: 2048, to: command.valueSlot(key, column))
+    }
+  }
+}

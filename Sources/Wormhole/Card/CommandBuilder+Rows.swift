@@ -1,0 +1,228 @@
+internal import TensixISA
+
+/// Operations that see whole rows: norms, rotary embedding, attention.
+extension CommandBuilder {
+  /// out = (x - mean) / sqrt(variance + epsilon) * (offset + weight) + bias of every row, in fp32.
+  ///
+  /// - Parameters:
+  ///   - x: bfloat16, or float32, of which 11 bits of significand are used.
+  ///   - centred: whether the mean is subtracted; otherwise it counts as 0.
+  ///   - weight: [1, columns] in the format of `x`; where nil, 1.
+  ///   - offset: added to the weight.
+  ///   - bias: [1, columns] in the format of `x`.
+  ///   - out: the shape of `x`, bfloat16 or float32.
+  package mutating func normalize(
+    _ x: Matrix, centred: Bool, weight: Matrix?, offset: Float = 0, bias: Matrix? = nil,
+    epsilon: Float, into out: Matrix
+  ) throws(CardError) {
+    let call = "normalize"
+    let room = Int(Buffer.leftDepth) * 2048 / x.format.tileBytes
+    try require(x.format != .bfp8 && x.tileColumns <= room, call, x)
+    try require(
+      out.format != .bfp8 && out.rows == x.rows && out.columns == x.columns, call, x, out)
+    for row in [weight, bias] {
+      guard let row else { continue }
+      try require(
+        row.rows == 1 && row.columns == x.columns && row.format == x.format, call, x, row)
+    }
+    var command = NormalizeCommand()
+    command.format = x.format.code
+    command.outFormat = out.format.code
+    command.isCentred = centred
+    (command.rows, command.columns) = (UInt32(x.tileRows), UInt32(x.tileColumns))
+    (command.a, command.aStride) = (x.base, UInt32(x.tileColumns))
+    (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
+    command.weight = weight?.base ?? 0
+    command.bias = bias?.base ?? 0
+    command.epsilon = epsilon.bitPattern
+    command.inverseWidth = (1 / Float(x.columns)).bitPattern
+    command.offset = (weight == nil ? 0 : offset).bitPattern
+    let padding = x.tileColumns * 32 - x.columns
+    command.minusPadding = padding == 0 ? 0 : (-Float(padding)).bitPattern
+
+    let rows = share(of: x.tileRows), tiles = x.tileColumns
+    let addends = (weight == nil ? 0 : 1) + (bias == nil ? 0 : 1)
+    let passes = centred ? 3 : 2
+    var cost = CommandCost()
+    cost.dramBytesRead = x.pageCount * (1 + addends) * x.format.tileBytes
+    cost.dramBytesWritten = x.pageCount * out.format.tileBytes
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile = rows * tiles * (1 + addends) * x.format.tileBytes
+    cost.products = x.pageCount * (passes + addends) * 64
+    cost.productsOfBusiestTile = rows * tiles * (passes + addends) * 64
+    cost.matrixTiles = min(x.tileRows, self.tiles)
+    cost.vectorInstructionsOfBusiestTile = rows * tiles * 32 * (centred ? 17 : 9 + 4 * addends)
+    append(command.words, cost: cost, reads: [x, weight, bias], writes: [out])
+  }
+
+  /// out = x * cosine + (x r) * sine, where a row of x is `heads` heads side by side.
+  ///
+  /// - Parameters:
+  ///   - x: [rows, heads * width] with a width that is a multiple of 32; bfloat16 or float32.
+  ///   - cosine: [rows of the table, width] in the format of `x`. The table's rows repeat down x; a table
+  ///     of fewer rows than `x` has a multiple of 32.
+  ///   - r: [width, width] in bfloat16, of 0, 1 and -1.
+  ///   - distance: how many columns of tiles, modulo the head's, from a tile to the one that r turns into
+  ///     it; 0 where it takes several.
+  package mutating func rotate(
+    _ x: Matrix, heads: Int, cosine: Matrix, sine: Matrix, r: Matrix, distance: Int,
+    into out: Matrix
+  ) throws(CardError) {
+    let call = "rotate"
+    try require(x.format != .bfp8 && heads > 0 && x.columns == heads * r.columns, call, x, r)
+    let width = r.tileColumns
+    try require(
+      r.format == .bfloat16 && r.rows == r.columns && r.columns == 32 * width && width <= 16
+        && (0..<width).contains(distance), call, r)
+    for table in [cosine, sine] {
+      try require(
+        table.format == x.format && table.columns == r.columns
+          && (table.rows == x.rows || (table.rows % 32 == 0 && x.rows % table.rows == 0)), call, x,
+        table)
+    }
+    try require(
+      out.format != .bfp8 && out.rows == x.rows && out.columns == x.columns, call, x, out)
+    var command = RotateCommand()
+    command.format = x.format.code
+    command.outFormat = out.format.code
+    (command.rows, command.tableRows) = (UInt32(x.tileRows), UInt32(cosine.tileRows))
+    (command.heads, command.headColumns) = (UInt32(heads), UInt32(width))
+    command.partner = UInt32(distance)
+    (command.a, command.aStride) = (x.base, UInt32(x.tileColumns))
+    (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
+    (command.cosine, command.sine, command.r) = (cosine.base, sine.base, r.base)
+
+    let terms = Int(command.terms), share = share(of: x.pageCount)
+    let bytes = (3 + terms) * x.format.tileBytes + terms * 2048
+    var cost = CommandCost()
+    cost.dramBytesRead = x.pageCount * bytes
+    cost.dramBytesWritten = x.pageCount * out.format.tileBytes
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile = share * bytes
+    cost.products = x.pageCount * (3 + terms) * 48
+    cost.productsOfBusiestTile = share * (3 + terms) * 48
+    cost.matrixTiles = min(x.pageCount, tiles)
+    cost.vectorInstructionsOfBusiestTile = share * 32 * 9
+    append(command.words, cost: cost, reads: [x, cosine, sine, r], writes: [out])
+  }
+
+  /// Keys and values of one segment, `[batch * keys, shared heads * width]`.
+  package struct KeySegment {
+    package let keys: Matrix
+    package let values: Matrix
+
+    package init(keys: Matrix, values: Matrix) {
+      self.keys = keys
+      self.values = values
+    }
+  }
+
+  /// out = softmax(q k^T scale + mask) v of many heads; scores and sums in fp32, probabilities in bfloat16.
+  ///
+  /// - Parameters:
+  ///   - q: [batch * rows, heads * width] in bfloat16 with a width that is a multiple of 32.
+  ///   - segments: one or two, whose keys stand one after the other; all in bfloat16.
+  ///   - heads: of q.
+  ///   - sharedHeads: of keys and values; each serves `heads / sharedHeads` neighbours.
+  ///   - batch: how many independent parts the rows of all matrices have; where there are several, the rows
+  ///     of each are a multiple of 32.
+  ///   - mask: added to the scores, transposed, `[keys of both segments, each rounded up to 32, rows or 1]`; with
+  ///     1, the first 32 columns must be equal. Keys that only rounding up adds must be masked.
+  package mutating func attention(
+    _ q: Matrix, _ segments: [KeySegment], heads: Int, sharedHeads: Int, batch: Int = 1,
+    mask: Matrix?, scale: Float, into out: Matrix
+  ) throws(CardError) {
+    let call = "attention"
+    guard let first = segments.first, segments.count <= 2, heads > 0, sharedHeads > 0, batch > 0,
+      heads % sharedHeads == 0
+    else {
+      throw error(
+        call, "\(segments.count) segments, \(heads) heads on \(sharedHeads), batch of \(batch)")
+    }
+    let second = segments.count == 2 ? segments[1] : nil
+    let width = q.tileColumns / heads
+    try require(
+      q.format == .bfloat16 && q.columns == 32 * width * heads && width > 0 && q.rows % batch == 0
+        && (batch == 1 || q.rows / batch % 32 == 0), call, q)
+    for matrix in segments.flatMap({ [$0.keys, $0.values] }) {
+      try require(
+        matrix.format == .bfloat16 && matrix.columns == 32 * width * sharedHeads
+          && matrix.rows % batch == 0 && (batch == 1 || matrix.rows / batch % 32 == 0), call, q,
+        matrix)
+    }
+    for segment in segments {
+      try require(segment.keys.rows == segment.values.rows, call, segment.keys, segment.values)
+    }
+    try require(
+      out.format == .bfloat16 && out.rows == q.rows && out.columns == q.columns, call, q, out)
+
+    var command = AttentionCommand()
+    (command.rows, command.batch) = (UInt32(q.tileRows / batch), UInt32(batch))
+    (command.heads, command.groupHeads) = (UInt32(heads), UInt32(heads / sharedHeads))
+    command.headColumns = UInt32(width)
+    command.firstKeys = UInt32(first.keys.tileRows / batch)
+    command.secondKeys = UInt32((second?.keys.tileRows ?? 0) / batch)
+    (command.q, command.out, command.stride) = (q.base, out.base, UInt32(q.tileColumns))
+    (command.firstK, command.firstV) = (first.keys.base, first.values.base)
+    (command.secondK, command.secondV) = (second?.keys.base ?? 0, second?.values.base ?? 0)
+    command.keyStride = UInt32(first.keys.tileColumns)
+    command.mask = mask?.base ?? 0
+    command.maskRows = UInt32(mask?.tileColumns ?? 1)
+    command.scale = (scale * 1.442695).bitPattern
+    let keys = Int(command.keys)
+    if let mask {
+      try require(
+        mask.format == .bfloat16 && mask.tileRows == keys
+          && (mask.tileColumns == 1 || mask.tileColumns == q.tileRows / batch), call, q, mask)
+    }
+    let inL1 = Int(command.keyTiles + command.unitTiles)
+    guard inL1 <= Int(Buffer.leftDepth), keys <= Int(Buffer.probabilityCount) else {
+      throw error(call, "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
+    }
+
+    let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
+    let masks = mask == nil ? 0 : 1
+    let groups = min(tiles, units) + batch * sharedHeads
+    var cost = CommandCost()
+    cost.dramBytesRead =
+      (groups * Int(command.keyTiles) + units * Int(command.unitTiles)) * 2048
+    cost.dramBytesWritten = units * width * 2048
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile =
+      (Int(command.keyTiles) * min(busiest, 2) + busiest * Int(command.unitTiles)) * 2048
+    let products = 48 * keys * (2 * (width + masks) + width + 1)
+    cost.products = units * products
+    cost.productsOfBusiestTile = busiest * products
+    cost.matrixTiles = min(units, tiles)
+    cost.vectorInstructionsOfBusiestTile =
+      busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
+    append(
+      command.words, cost: cost,
+      reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
+  }
+
+  /// A command that may run beside others: probabilities and buffers are the tile's own.
+  private mutating func append(
+    _ words: [UInt32], cost: CommandCost, reads: [Matrix?], writes: [Matrix]
+  ) {
+    append(
+      Command(words: words, cost: cost),
+      access: CommandAccess(reads: reads.compactMap { $0 }, writes: writes, scratch: .own))
+  }
+}
+
+extension NormalizeCommand {
+  fileprivate var words: [UInt32] { commandWords(write) }
+}
+extension RotateCommand {
+  fileprivate var words: [UInt32] { commandWords(write) }
+}
+extension AttentionCommand {
+  fileprivate var words: [UInt32] { commandWords(write) }
+}
+
+private func commandWords(_ write: ((UInt32, UInt32) -> Void) -> Void) -> [UInt32] {
+  var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
+  write { words[Int($0)] = $1 }
+  return words
+}
