@@ -14,6 +14,19 @@ protocol Backend: Sendable {
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
+  /// The same over keys that stand one after the other.
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// `linear` of `[batch, rows, inputs]` to heads: `shape` is `[batch, heads, rows, width]`.
+  func linearToHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// `linear` of the heads' values side by side: `shape` is `[batch, rows, outputs]`.
+  func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
   func patchConvolution(
     _ image: Tensor, weight: Tensor, bias: Tensor, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
@@ -64,6 +77,35 @@ protocol Backend: Sendable {
 extension Backend {
   var embedderTolerance: Tolerance { .float32 }
   var policyTolerance: Tolerance { .float32 }
+
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    var whole = segments[0]
+    for segment in segments.dropFirst() { whole = try whole.appending(segment) }
+    return try attention(
+      query: query, key: whole.key, value: whole.value, mask: mask, scale: scale, shape: shape,
+      type: type)
+  }
+
+  func linearToHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    let (batch, heads, rows, width) = (shape[0], shape[1], shape[2], shape[3])
+    return try linear(
+      x, weight: weight, bias: bias, activation: .none, shape: [batch, rows, heads * width],
+      type: type
+    ).reshaped([batch, rows, heads, width]).permuted([0, 2, 1, 3])
+  }
+
+  func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    let merged = try x.permuted([0, 2, 1, 3]).reshaped([shape[0], shape[1], -1])
+    return try linear(
+      merged, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
+  }
 
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]

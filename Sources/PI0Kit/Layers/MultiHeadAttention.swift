@@ -1,12 +1,26 @@
-extension Tensor {
-  /// `[batch, rows, heads * width]` as `[batch, heads, rows, width]`.
-  func splitHeads(_ heads: Int) throws(PI0Error) -> Tensor {
-    let width = heads > 0 ? shape[2] / heads : 0
-    return try reshaped([shape[0], shape[1], heads, width]).permuted([0, 2, 1, 3])
+extension Linear {
+  /// `[batch, rows, inputs]` to heads, `[batch, heads, rows, outputs / heads]`.
+  func toHeads(_ x: Tensor, _ heads: Int) throws(PI0Error) -> Tensor {
+    let check = try OperandCheck("linear to heads", [("x", x), ("weight", weight), ("bias", bias)])
+    try check.requireFloats()
+    try check.require(
+      x.rank == 3 && x.shape[2] == weight.shape[1] && heads > 0 && weight.shape[0] % heads == 0,
+      "x must be [batch, rows, inputs]; the \(heads) heads must divide the outputs")
+    return try check.backend.linearToHeads(
+      x, weight: weight, bias: bias,
+      shape: [x.shape[0], heads, x.shape[1], weight.shape[0] / heads], type: check.promotedType)
   }
 
-  /// `[batch, heads, rows, width]` as `[batch, rows, heads * width]`.
-  func mergeHeads() throws(PI0Error) -> Tensor {
-    try permuted([0, 2, 1, 3]).reshaped([shape[0], shape[2], shape[1] * shape[3]])
+  /// `[batch, heads, rows, width]`, the heads' values side by side, to `[batch, rows, outputs]`.
+  func fromHeads(_ x: Tensor) throws(PI0Error) -> Tensor {
+    let check = try OperandCheck(
+      "linear from heads", [("x", x), ("weight", weight), ("bias", bias)])
+    try check.requireFloats()
+    try check.require(
+      x.rank == 4 && x.shape[1] * x.shape[3] == weight.shape[1],
+      "x must be [batch, heads, rows, width] with as many values a row as the layer has inputs")
+    return try check.backend.linearFromHeads(
+      x, weight: weight, bias: bias, shape: [x.shape[0], x.shape[2], weight.shape[0]],
+      type: check.promotedType)
   }
 }

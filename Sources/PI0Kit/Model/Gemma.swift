@@ -38,7 +38,7 @@ struct Gemma: Sendable {
       let entry = try layer.selfAttention.keyAndValue(normalized, rotary: rotary)
       if index < layers.count - 1 {
         let attended = try layer.selfAttention(
-          normalized, rotary: rotary, keysAndValues: entry, mask: mask)
+          normalized, rotary: rotary, keysAndValues: [entry], mask: mask)
         x = try layer.feedForward(x + attended, modulation: nil)
       }
       cache.layers.append(entry)
@@ -96,7 +96,7 @@ struct GemmaLayer: Sendable {
     let (normalized, gate) = try inputLayerNorm(x, modulation: modulation.input)
     let own = try selfAttention.keyAndValue(normalized, rotary: rotary)
     let attended = try selfAttention(
-      normalized, rotary: rotary, keysAndValues: past?.appending(own) ?? own, mask: mask)
+      normalized, rotary: rotary, keysAndValues: (past.map { [$0] } ?? []) + [own], mask: mask)
     return try feedForward(x.residual(attended, gate: gate), modulation: modulation.postAttention)
   }
 
@@ -131,17 +131,17 @@ struct GemmaAttention: Sendable {
     _ x: Tensor, rotary: RotaryEmbedding.Table
   ) throws(PI0Error) -> KeyValueCache.Layer {
     KeyValueCache.Layer(
-      key: try key(x).splitHeads(kvHeads).rotated(cosine: rotary.cosine, sine: rotary.sine),
-      value: try value(x).splitHeads(kvHeads))
+      key: try key.toHeads(x, kvHeads).rotated(cosine: rotary.cosine, sine: rotary.sine),
+      value: try value.toHeads(x, kvHeads))
   }
 
   func callAsFunction(
-    _ x: Tensor, rotary: RotaryEmbedding.Table, keysAndValues: KeyValueCache.Layer, mask: Tensor?
+    _ x: Tensor, rotary: RotaryEmbedding.Table, keysAndValues: [KeyValueCache.Layer],
+    mask: Tensor?
   ) throws(PI0Error) -> Tensor {
-    let query = try query(x).splitHeads(heads).rotated(cosine: rotary.cosine, sine: rotary.sine)
-    let attended = try Tensor.attention(
-      query: query, key: keysAndValues.key, value: keysAndValues.value, mask: mask)
-    return try output(attended.mergeHeads())
+    let query = try query.toHeads(x, heads).rotated(cosine: rotary.cosine, sine: rotary.sine)
+    return try output.fromHeads(
+      .attention(query: query, segments: keysAndValues, mask: mask))
   }
 }
 

@@ -73,9 +73,8 @@ struct SigLIPAttention: Sendable {
 
   func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
     let attended = try Tensor.attention(
-      query: query(x).splitHeads(heads), key: key(x).splitHeads(heads),
-      value: value(x).splitHeads(heads))
-    return try output(attended.mergeHeads())
+      query: query.toHeads(x, heads), key: key.toHeads(x, heads), value: value.toHeads(x, heads))
+    return try output.fromHeads(attended)
   }
 }
 

@@ -454,7 +454,7 @@ private struct GemmaContext {
     let own = try layer.selfAttention.keyAndValue(normalized, rotary: rotary)
     let attended = try layer.selfAttention(
       normalized, rotary: rotary,
-      keysAndValues: cache?.layers[index].appending(own) ?? own, mask: mask)
+      keysAndValues: (cache.map { [$0.layers[index]] } ?? []) + [own], mask: mask)
     if part == "attn" { return attended }
     let (again, _) = try layer.postAttentionLayerNorm(
       x.residual(attended, gate: gate), modulation: modulation.layers[index].postAttention)

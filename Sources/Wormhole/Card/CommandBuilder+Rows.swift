@@ -117,6 +117,13 @@ extension CommandBuilder {
     }
   }
 
+  /// Whether a tile's L1 holds the keys and values of a head, and its mask.
+  package static func attentionFits(keys: [Int], width: Int) -> Bool {
+    let keyTiles = keys.reduce(0) { $0 + ($1 + 31) / 32 }, columns = (width + 31) / 32
+    return keyTiles <= Int(Buffer.probabilityCount)
+      && (2 * keyTiles + 1) * columns + keyTiles <= Int(Buffer.leftDepth)
+  }
+
   /// out = softmax(q k^T scale + mask) v of many heads; scores and sums in fp32, probabilities in bfloat16.
   ///
   /// - Parameters:

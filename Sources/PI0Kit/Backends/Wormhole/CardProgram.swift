@@ -10,6 +10,10 @@ final class CardProgram: @unchecked Sendable {
   private var builder: CommandBuilder
   private var owned: [Matrix] = []
   private var ownedTables: [RowTable] = []
+  private var constants: [ConstantKey: Matrix] = [:]
+  /// What constants were made of, and operands that lie on the card: none may go while the program is
+  /// there.
+  private var operands: [Tensor] = []
 
   init(_ session: CardSession, activations format: TileFormat) throws(PI0Error) {
     self.session = session
@@ -29,7 +33,8 @@ final class CardProgram: @unchecked Sendable {
     try makeMatrix(shape, as: format)
   }
 
-  private func makeMatrix(_ shape: [Int], as format: TileFormat) throws(PI0Error) -> Matrix {
+  /// The same in a format of choice.
+  func makeMatrix(_ shape: [Int], as format: TileFormat) throws(PI0Error) -> Matrix {
     let rows = shape.dropLast().reduce(1, *)
     let matrix = try session.use { (card) throws(CardError) in
       try card.allocate(rows: rows, columns: shape.last ?? 1, format: format)
@@ -41,26 +46,79 @@ final class CardProgram: @unchecked Sendable {
   /// Leaves a matrix to whoever asks for it.
   func release(_ matrix: Matrix) { owned.removeAll { $0 == matrix } }
 
-  /// The matrix of an operand; one in host memory is uploaded, as a constant of the program.
-  func matrix(of x: Tensor) throws(PI0Error) -> Matrix {
-    if let card = x.cardTensor {
-      guard let matrix = card.matrix else {
-        throw .device("\(session.name): row numbers are no operand, found \(x)")
-      }
-      return matrix
-    }
-    return try constant(x, shape: x.shape, as: format)
+  /// A matrix of zeros for heads `[batch, heads, rows, width]`, as ``MatrixLayout/heads`` in bfloat16.
+  func makeHeads(_ shape: [Int]) throws(PI0Error) -> Matrix {
+    try makeMatrix(
+      [shape[0] * shape[2], shape[1] * MatrixLayout.headColumns(shape[3])], as: .bfloat16)
   }
 
-  /// The same of a bias, `[1, columns]`, which products take as bfloat16.
-  func row(of x: Tensor?) throws(PI0Error) -> Matrix? {
+  /// The matrix of an operand, as ``MatrixLayout/rows``; one in host memory is uploaded, as a constant of
+  /// the program.
+  func matrix(of x: Tensor) throws(PI0Error) -> Matrix {
+    guard let card = x.cardTensor else { return try constant(x, shape: x.shape, as: format) }
+    let matrix = try matrix(in: card, of: x)
+    guard card.layout == .heads else { return matrix }
+    let rows = try makeMatrix(x.shape, as: matrix.format)
+    let (count, width) = (x.shape[2], x.shape[3])
+    for part in 0..<x.shape[0] * x.shape[1] {
+      try gather(
+        matrix, row: part / x.shape[1] * count, rows: .contiguous(count),
+        column: part % x.shape[1] * MatrixLayout.headColumns(width), columns: width, into: rows,
+        outRow: part * count)
+    }
+    return rows
+  }
+
+  /// The matrix of an operand `[batch, heads, rows, width]` as ``MatrixLayout/heads``, in bfloat16.
+  func heads(of x: Tensor) throws(PI0Error) -> Matrix {
+    let (batch, heads, count, width) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+    guard let card = x.cardTensor else {
+      return try constant(x, .heads, shape: [batch * count, heads * MatrixLayout.headColumns(width)]) {
+        (values, columns) -> [Float] in
+        var out = [Float](repeating: 0, count: batch * count * columns)
+        var next = 0
+        forEachHeadRow(x.shape, columns: columns) { place in
+          for i in 0..<width { out[place + i] = values[next + i] }
+          next += width
+        }
+        return out
+      }
+    }
+    let matrix = try self.matrix(in: card, of: x)
+    if card.layout == .heads { return try converted(matrix, to: .bfloat16) }
+    let rows = try converted(matrix, to: .bfloat16)
+    if heads == 1 && width % 32 == 0 { return rows }
+    let out = try makeHeads(x.shape)
+    for part in 0..<batch * heads {
+      try gather(
+        rows, row: part * count, rows: .contiguous(count), columns: width, into: out,
+        outRow: part / heads * count, outColumn: part % heads * MatrixLayout.headColumns(width))
+    }
+    return out
+  }
+
+  private func matrix(in card: CardTensor, of x: Tensor) throws(PI0Error) -> Matrix {
+    guard let matrix = card.matrix else {
+      throw .device("\(session.name): row numbers are no operand, found \(x)")
+    }
+    if card.recording == nil { operands.append(x) }
+    return matrix
+  }
+
+  /// A matrix in another format; the same where it has that.
+  func converted(_ matrix: Matrix, to format: TileFormat) throws(PI0Error) -> Matrix {
+    if matrix.format == format { return matrix }
+    let out = try makeMatrix([matrix.rows, matrix.columns], as: format)
+    try unary(.none, matrix, into: out)
+    return out
+  }
+
+  /// A row of an operand, `[1, columns]`: biases of products are bfloat16, weights of norms have the format
+  /// of what they weigh.
+  func row(of x: Tensor?, as format: TileFormat = .bfloat16) throws(PI0Error) -> Matrix? {
     guard let x else { return nil }
-    guard x.cardTensor != nil else { return try constant(x, shape: [1, x.count], as: .bfloat16) }
-    let matrix = try matrix(of: x)
-    if matrix.format == .bfloat16 { return matrix }
-    let row = try makeMatrix([1, x.count], as: .bfloat16)
-    try unary(.none, matrix, into: row)
-    return row
+    guard x.cardTensor != nil else { return try constant(x, shape: [1, x.count], as: format) }
+    return try converted(matrix(of: x), to: format)
   }
 
   /// One number, kept as float32.
@@ -68,13 +126,139 @@ final class CardProgram: @unchecked Sendable {
     try constant(Tensor([value], shape: [1, 1]), shape: [1, 1], as: .float32)
   }
 
+  /// A bias of heads, in host memory or on the card.
+  func headRow(of x: Tensor?, width: Int) throws(PI0Error) -> Matrix? {
+    guard let x else { return nil }
+    let heads = x.count / width
+    if width % 32 == 0 || x.cardTensor != nil {
+      let row = try row(of: x)
+      guard let row, width % 32 != 0 else { return row }
+      let out = try makeMatrix([1, heads * MatrixLayout.headColumns(width)], as: .bfloat16)
+      for head in 0..<heads {
+        try gather(
+          row, rows: .contiguous(1), column: head * width, columns: width, into: out,
+          outColumn: head * MatrixLayout.headColumns(width))
+      }
+      return out
+    }
+    return try constant(
+      x, .heads, shape: [1, heads * MatrixLayout.headColumns(width)]
+    ) { values, columns in
+      var out = [Float](repeating: 0, count: columns)
+      for (i, value) in values.enumerated() {
+        out[i / width * MatrixLayout.headColumns(width) + i % width] = value
+      }
+      return out
+    }
+  }
+
+  // MARK: - Constants, each uploaded once
+
+  /// What a matrix was made of.
+  private struct ConstantKey: Hashable {
+    enum Purpose: Hashable {
+      case matrix(TileFormat)
+      case heads
+      /// Of so many rows.
+      case rotaryTable
+      /// Of so many keys in each segment; of one sample.
+      case mask(segments: [Int], item: Int)
+      case rotation(width: Int)
+    }
+    let storage: ObjectIdentifier?
+    let byteOffset: Int
+    let shape: [Int]
+    let purpose: Purpose
+  }
+
   private func constant(
     _ x: Tensor, shape: [Int], as format: TileFormat
   ) throws(PI0Error) -> Matrix {
+    try constant(x, .matrix(format), shape: shape, as: format) { (values, _) in values }
+  }
+
+  /// A matrix that `make` fills, of the elements of `x` and the number of columns; no shape, no matrix.
+  private func constant(
+    _ x: Tensor?, _ purpose: ConstantKey.Purpose, shape: [Int], as format: TileFormat = .bfloat16,
+    _ make: (_ values: [Float], _ columns: Int) -> [Float]
+  ) throws(PI0Error) -> Matrix {
+    var key = ConstantKey(storage: nil, byteOffset: 0, shape: shape, purpose: purpose)
+    if let x, case .host(let storage, let byteOffset) = x.elements {
+      key = ConstantKey(
+        storage: ObjectIdentifier(storage), byteOffset: byteOffset, shape: shape, purpose: purpose)
+    }
+    if let matrix = constants[key] { return matrix }
     let matrix = try makeMatrix(shape, as: format)
-    let values = x.numbers()
+    let values = make(x?.numbers() ?? [], shape.last ?? 1)
     try session.use { (card) throws(CardError) in try card.upload(values, to: matrix) }
+    constants[key] = matrix
+    if let x { operands.append(x) }
     return matrix
+  }
+
+  /// Cosines or sines `[batch, rows, width / 2]` for both halves of a head.
+  func rotaryTable(_ table: Tensor, width: Int) throws(PI0Error) -> Matrix {
+    let half = width / 2, rows = table.count / max(1, half)
+    return try constant(
+      table, .rotaryTable, shape: [rows, MatrixLayout.headColumns(width)]
+    ) { values, columns in
+      var out = [Float](repeating: 0, count: rows * columns)
+      for row in 0..<rows {
+        for i in 0..<2 * half { out[row * columns + i] = values[row * half + i % half] }
+      }
+      return out
+    }
+  }
+
+  /// The matrix r with x r = [-second half of x | first half of x].
+  func rotation(width: Int) throws(PI0Error) -> Matrix {
+    let columns = MatrixLayout.headColumns(width)
+    return try constant(nil, .rotation(width: width), shape: [columns, columns]) { _, _ in
+      var out = [Float](repeating: 0, count: columns * columns)
+      for i in 0..<width / 2 {
+        out[(i + width / 2) * columns + i] = -1
+        out[i * columns + i + width / 2] = 1
+      }
+      return out
+    }
+  }
+
+  /// A mask as attention on the card wants it: transposed, each segment's keys rounded up to whole tiles, of
+  /// which those that are none are masked. Nil where there is nothing to mask.
+  ///
+  /// - Parameters:
+  ///   - mask: in host memory, `[batch or 1, 1, rows or 1, keys]`.
+  ///   - item: of the batch.
+  ///   - rows: of the query.
+  ///   - segments: how many keys each has.
+  func attentionMask(
+    _ mask: Tensor?, item: Int, rows: Int, segments: [Int]
+  ) throws(PI0Error) -> Matrix? {
+    let padded = segments.map { ($0 + 31) / 32 * 32 }
+    if mask == nil && padded == segments { return nil }
+    let total = segments.reduce(0, +)
+    let maskRows = mask.map { $0.shape[2] } ?? 1
+    let isForAll = maskRows == 1
+    let item = (mask?.shape[0] ?? 1) == 1 ? 0 : item
+    return try constant(
+      mask, .mask(segments: segments, item: item),
+      shape: [padded.reduce(0, +), isForAll ? 32 : rows]
+    ) { values, columns in
+      let blocked: Float = -3e38
+      var out = [Float](repeating: blocked, count: padded.reduce(0, +) * columns)
+      var (top, first) = (0, 0)
+      for (count, room) in zip(segments, padded) {
+        for key in 0..<count {
+          for row in 0..<columns {
+            let place = (item * maskRows + (isForAll ? 0 : row)) * total + first + key
+            out[(top + key) * columns + row] = mask == nil ? 0 : max(values[place], blocked)
+          }
+        }
+        top += room
+        first += count
+      }
+      return out
+    }
   }
 
   /// Row numbers for ``gather(_:row:rows:column:columns:into:outRow:outColumn:)``.
@@ -121,6 +305,39 @@ final class CardProgram: @unchecked Sendable {
     _ operation: CommandBuilder.Combination, _ a: Matrix, scalar: Float, into out: Matrix
   ) throws(PI0Error) {
     try binary(operation, a, self.scalar(scalar), into: out)
+  }
+
+  func normalize(
+    _ x: Matrix, centred: Bool, weight: Matrix?, offset: Float = 0, bias: Matrix?,
+    epsilon: Float, into out: Matrix
+  ) throws(PI0Error) {
+    try emit { (builder) throws(CardError) in
+      try builder.normalize(
+        x, centred: centred, weight: weight, offset: offset, bias: bias, epsilon: epsilon,
+        into: out)
+    }
+  }
+
+  func rotate(
+    _ x: Matrix, heads: Int, width: Int, cosine: Matrix, sine: Matrix, into out: Matrix
+  ) throws(PI0Error) {
+    let r = try rotation(width: width)
+    try emit { (builder) throws(CardError) in
+      try builder.rotate(
+        x, heads: heads, cosine: cosine, sine: sine, r: r,
+        distance: width % 64 == 0 ? width / 64 : 0, into: out)
+    }
+  }
+
+  func attention(
+    _ q: Matrix, _ segments: [CommandBuilder.KeySegment], heads: Int, sharedHeads: Int,
+    batch: Int = 1, mask: Matrix?, scale: Float, into out: Matrix
+  ) throws(PI0Error) {
+    try emit { (builder) throws(CardError) in
+      try builder.attention(
+        q, segments, heads: heads, sharedHeads: sharedHeads, batch: batch, mask: mask,
+        scale: scale, into: out)
+    }
   }
 
   func unary(_ activation: Activation, _ x: Matrix, into out: Matrix) throws(PI0Error) {

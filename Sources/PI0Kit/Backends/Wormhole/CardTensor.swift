@@ -1,9 +1,22 @@
 internal import Wormhole
 
+/// Where a tensor's elements stand in its matrix.
+enum MatrixLayout {
+  /// `[product of the leading dimensions, last dimension]`
+  case rows
+  /// `[batch, heads, rows, width]` as `[batch * rows, heads * width]`, each head's width rounded up to
+  /// whole tiles; the columns that this adds are zeros.
+  case heads
+
+  /// Columns of a head.
+  static func headColumns(_ width: Int) -> Int { (width + 31) / 32 * 32 }
+}
+
 /// A tensor's elements in the card's DRAM.
 final class CardTensor: DeviceStorage {
-  /// Its tiles, `[rows, last dimension]`; nil for the token ids of a trace, which are a table.
+  /// Its tiles; nil for the token ids of a trace, which are a table.
   let matrix: Matrix?
+  let layout: MatrixLayout
   /// Where row numbers lie on the card.
   let rowTable: RowTable?
   private let session: CardSession
@@ -11,16 +24,21 @@ final class CardTensor: DeviceStorage {
   let recording: CardProgram?
 
   /// Elements that are there. The tensor owns their memory.
-  init(_ matrix: Matrix, in session: CardSession) {
+  init(_ matrix: Matrix, _ layout: MatrixLayout = .rows, in session: CardSession) {
     self.matrix = matrix
+    self.layout = layout
     rowTable = nil
     self.session = session
     recording = nil
   }
 
   /// Elements that a recording computes. The recording owns their memory.
-  init(_ matrix: Matrix?, rowTable: RowTable? = nil, recordedBy program: CardProgram) {
+  init(
+    _ matrix: Matrix?, _ layout: MatrixLayout = .rows, rowTable: RowTable? = nil,
+    recordedBy program: CardProgram
+  ) {
     self.matrix = matrix
+    self.layout = layout
     self.rowTable = rowTable
     session = program.session
     recording = program
@@ -37,8 +55,28 @@ final class CardTensor: DeviceStorage {
       throw .device("\(device): a value that is being recorded cannot be read yet")
     }
     let floats = try session.use { (card) throws(CardError) in try card.download(matrix) }
-    return try .fromFloats(shape: shape, type: elementType, device: device) {
-      _ = $0.initialize(from: floats)
+    return try .fromFloats(shape: shape, type: elementType, device: device) { out in
+      switch layout {
+      case .rows:
+        _ = out.initialize(from: floats)
+      case .heads:
+        var next = 0
+        forEachHeadRow(shape, columns: matrix.columns) { place in
+          for i in 0..<shape[3] { out.initializeElement(at: next + i, to: floats[place + i]) }
+          next += shape[3]
+        }
+      }
+    }
+  }
+}
+
+/// Calls `body` for each row of each head, in the order of a tensor `[batch, heads, rows, width]`, with the
+/// place of its first element in a row-major matrix of the ``MatrixLayout/heads`` layout.
+func forEachHeadRow(_ shape: [Int], columns: Int, _ body: (_ place: Int) -> Void) {
+  let width = MatrixLayout.headColumns(shape[3])
+  for item in 0..<shape[0] {
+    for head in 0..<shape[1] {
+      for row in 0..<shape[2] { body((item * shape[2] + row) * columns + head * width) }
     }
   }
 }

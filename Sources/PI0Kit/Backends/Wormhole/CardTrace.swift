@@ -46,7 +46,7 @@ final class CardTrace: Sendable {
         places.append(.rowTable(table))
         storage = CardTensor(nil, rowTable: table, recordedBy: program)
       } else {
-        let matrix = try program.makeMatrix(input.shape)
+        let matrix = try program.makeMatrix(input.shape, as: .float32)
         places.append(.matrix(matrix))
         storage = CardTensor(matrix, recordedBy: program)
       }
@@ -56,9 +56,10 @@ final class CardTrace: Sendable {
     }
     var outputs: [Output] = []
     for result in try body(recorded) {
-      guard let matrix = result.cardTensor?.matrix else {
+      guard result.cardTensor?.recording === program else {
         throw .device("\(device): the result \(result) of a trace was not computed on the card")
       }
+      let matrix = try program.matrix(of: result)
       let buffer = try program.session.use { (card) throws(CardError) in
         try? card.allocateHostBuffer(for: matrix)
       }

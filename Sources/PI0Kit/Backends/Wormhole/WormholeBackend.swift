@@ -15,7 +15,7 @@ final class WormholeBackend: Backend {
   private let activationFormat: TileFormat
   private let cpu = ReferenceBackend()
 
-  var runsTransformers: Bool { false }
+  var runsTransformers: Bool { true }
   var embedderTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8 : .bfloat16 }
   var policyTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8Policy : .bfloat16Policy }
 
@@ -113,7 +113,11 @@ final class WormholeBackend: Backend {
     }
     // Both operations commute: the one that has the result's shape comes first.
     let (full, other) = a.shape == shape ? (a, b) : (b, a)
-    return try onCard([full, other], shape, type, like: full) { (program, out) throws(PI0Error) in
+    // A value in float32 stays one: the steps from noise to actions are small.
+    let isExact = [full, other].contains { $0.cardTensor?.matrix?.format == .float32 }
+    let format: TileFormat = isExact ? .float32 : activationFormat
+    return try onCard([full, other], shape, type, like: full, as: format) {
+      (program, out) throws(PI0Error) in
       let left = try program.matrix(of: full.shape == shape ? full : self.expand(full, to: shape))
       if other.count == 1, other.cardTensor == nil {
         try program.binary(operation, left, scalar: other.numbers()[0], into: out)
@@ -123,10 +127,14 @@ final class WormholeBackend: Backend {
       let width = shape.last ?? 1
       let isRow = other.count == width && other.shape.last == width
       let isColumn = Array(other.shape) == shape.dropLast() + [1]
-      let right =
-        other.shape == shape || isRow || isColumn
-        ? other : try self.expand(other, to: shape)
-      try program.binary(operation, left, program.matrix(of: right), into: out)
+      if other.shape == shape {
+        try program.binary(
+          operation, program.converted(left, to: format),
+          program.converted(program.matrix(of: other), to: format), into: out)
+      } else {
+        let right = isRow || isColumn ? other : try self.expand(other, to: shape)
+        try program.binary(operation, left, program.matrix(of: right), into: out)
+      }
     }
   }
 
@@ -153,14 +161,15 @@ final class WormholeBackend: Backend {
         try self.cpu.concat(t, axis: axis, shape: shape)
       }
     }
-    return try onCard(tensors, shape, tensors[0].elementType, like: tensors[0]) {
+    let format = movedFormat(tensors)
+    return try onCard(tensors, shape, tensors[0].elementType, like: tensors[0], as: format) {
       (program, out) throws(PI0Error) in
       let isLast = axis == shape.count - 1
       let inner = isLast ? 1 : shape[(axis + 1)..<(shape.count - 1)].reduce(1, *)
       var next = 0
       for tensor in tensors where tensor.count > 0 {
         let length = tensor.shape[axis]
-        let source = try program.matrix(of: tensor)
+        let source = try program.converted(program.matrix(of: tensor), to: format)
         if isLast {
           try program.gather(
             source, rows: .contiguous(source.rows), into: out, outColumn: next)
@@ -185,7 +194,8 @@ final class WormholeBackend: Backend {
         try self.cpu.slice(t[0], axis: axis, range: range, shape: shape)
       }
     }
-    return try onCard([x], shape, x.elementType, like: x) { (program, out) throws(PI0Error) in
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+      (program, out) throws(PI0Error) in
       let source = try program.matrix(of: x)
       if axis == shape.count - 1 {
         try program.gather(
@@ -206,8 +216,11 @@ final class WormholeBackend: Backend {
     guard movesOnCard([x]) else {
       return try onCPU([x]) { (t) throws(PI0Error) in try self.cpu.reshape(t[0], shape: shape) }
     }
-    if (shape.last ?? 1) == (x.shape.last ?? 1) { return try x.viewed(shape: shape) }
-    return try onCard([x], shape, x.elementType, like: x) { (program, out) throws(PI0Error) in
+    if (shape.last ?? 1) == (x.shape.last ?? 1), x.cardTensor?.layout == .rows {
+      return try x.viewed(shape: shape)
+    }
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+      (program, out) throws(PI0Error) in
       try program.reshape(program.matrix(of: x), into: out)
     }
   }
@@ -221,7 +234,8 @@ final class WormholeBackend: Backend {
     let strides = Shape.strides(x.shape.dropLast())
     let rows = StridedIndices(
       Array(shape.dropLast()), strides: order.dropLast().map { strides[$0] })
-    return try onCard([x], shape, x.elementType, like: x) { (program, out) throws(PI0Error) in
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+      (program, out) throws(PI0Error) in
       try program.gather(
         program.matrix(of: x), rows: .table(program.makeRowTable(rows.map(UInt32.init))), into: out)
     }
@@ -240,7 +254,8 @@ final class WormholeBackend: Backend {
       steps += [0, stride]
     }
     let rows = StridedIndices(split, strides: steps).map(UInt32.init)
-    return try onCard([x], shape, x.elementType, like: x) { (program, out) throws(PI0Error) in
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+      (program, out) throws(PI0Error) in
       let source = try program.matrix(of: x)
       let table = try program.makeRowTable(rows)
       for copy in 0..<(counts.last ?? 1) {
@@ -264,62 +279,235 @@ final class WormholeBackend: Backend {
     }
   }
 
-  // MARK: - On the CPU
+  // MARK: - Heads
+
+  func linearToHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard !shape.contains(0), x.count > 0 else {
+      return try onCPU([x, weight] + (bias.map { [$0] } ?? [])) { (t) throws(PI0Error) in
+        try self.cpu.linearToHeads(
+          t[0], weight: t[1], bias: bias == nil ? nil : t[2], shape: shape, type: type)
+      }
+    }
+    let width = shape[3]
+    return try onCard([x, bias], shape, type, like: x, .heads) { (program, out) throws(PI0Error) in
+      try program.linear(
+        program.matrix(of: x),
+        weight: self.session.weight(
+          weight, transposed: true, as: self.weightFormat,
+          heads: width % 32 == 0 ? nil : .columns(width: width)),
+        bias: program.headRow(of: bias, width: width),
+        activation: .none, into: out, weightIsConstant: true)
+    }
+  }
+
+  func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard !shape.contains(0), x.count > 0 else {
+      return try onCPU([x, weight] + (bias.map { [$0] } ?? [])) { (t) throws(PI0Error) in
+        try self.cpu.linearFromHeads(
+          t[0], weight: t[1], bias: bias == nil ? nil : t[2], shape: shape, type: type)
+      }
+    }
+    let width = x.shape[3]
+    return try onCard([x, bias], shape, type, like: x) { (program, out) throws(PI0Error) in
+      try program.linear(
+        program.heads(of: x),
+        weight: self.session.weight(
+          weight, transposed: true, as: self.weightFormat,
+          heads: width % 32 == 0 ? nil : .rows(width: width)),
+        bias: program.row(of: bias), activation: .none, into: out, weightIsConstant: true)
+    }
+  }
 
   func attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try onCPU([query, key, value] + (mask.map { [$0] } ?? [])) { (t) throws(PI0Error) in
-      try self.cpu.attention(
-        query: t[0], key: t[1], value: t[2], mask: mask == nil ? nil : t[3], scale: scale,
-        shape: shape, type: type)
+    try attention(
+      query: query, segments: [KeyValueCache.Layer(key: key, value: value)], mask: mask,
+      scale: scale, shape: shape, type: type)
+  }
+
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    let (batch, heads, rows, width) = (shape[0], shape[1], shape[2], shape[3])
+    let keys = segments.map { $0.key.shape[2] }
+    var mask = mask
+    if let given = mask {
+      mask = try given.viewed(shape: [Int](repeating: 1, count: 4 - given.rank) + given.shape)
+    }
+    // Masks are for all heads, and in host memory; keys and values of a head fit a tile of the card.
+    guard !shape.contains(0), !keys.contains(0), segments.count <= 2,
+      mask.map({ $0.cardTensor == nil && $0.shape[1] == 1 && $0.shape[3] == keys.reduce(0, +) })
+        ?? true,
+      CommandBuilder.attentionFits(keys: keys, width: width)
+    else {
+      return try onCPU(
+        [query] + segments.flatMap { [$0.key, $0.value] } + (mask.map { [$0] } ?? [])
+      ) { (t) throws(PI0Error) in
+        try self.cpu.attention(
+          query: t[0],
+          segments: segments.indices.map {
+            KeyValueCache.Layer(key: t[1 + 2 * $0], value: t[2 + 2 * $0])
+          }, mask: mask == nil ? nil : t[t.count - 1], scale: scale, shape: shape, type: type)
+      }
+    }
+    let sharedHeads = segments[0].key.shape[1]
+    let isTogether =
+      batch == 1
+      || (([rows] + keys).allSatisfy { $0 % 32 == 0 } && (mask?.shape[0] ?? 1) == 1)
+    return try onCard(
+      [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads
+    ) { (program, out) throws(PI0Error) in
+      let q = try program.heads(of: query)
+      var matrices: [CommandBuilder.KeySegment] = []
+      for segment in segments {
+        matrices.append(
+          .init(
+            keys: try program.heads(of: segment.key), values: try program.heads(of: segment.value)))
+      }
+      if isTogether {
+        try program.attention(
+          q, matrices, heads: heads, sharedHeads: sharedHeads, batch: batch,
+          mask: program.attentionMask(mask, item: 0, rows: rows, segments: keys), scale: scale,
+          into: out)
+        return
+      }
+      // Rows of one sample begin in the middle of a tile.
+      func part(_ matrix: Matrix, _ item: Int) throws(PI0Error) -> Matrix {
+        let count = matrix.rows / batch
+        let part = try program.makeMatrix([count, matrix.columns], as: .bfloat16)
+        try program.gather(matrix, row: item * count, rows: .contiguous(count), into: part)
+        return part
+      }
+      for item in 0..<batch {
+        var parts: [CommandBuilder.KeySegment] = []
+        for matrix in matrices {
+          parts.append(
+            .init(keys: try part(matrix.keys, item), values: try part(matrix.values, item)))
+        }
+        let result = try program.makeMatrix([rows, out.columns], as: .bfloat16)
+        try program.attention(
+          part(q, item), parts, heads: heads, sharedHeads: sharedHeads,
+          mask: program.attentionMask(mask, item: item, rows: rows, segments: keys), scale: scale,
+          into: result)
+        try program.gather(result, rows: .contiguous(rows), into: out, outRow: item * rows)
+      }
     }
   }
 
-  func patchConvolution(
-    _ image: Tensor, weight: Tensor, bias: Tensor, shape: [Int], type: ElementType
-  ) throws(PI0Error) -> Tensor {
-    try onCPU([image, weight, bias]) { (t) throws(PI0Error) in
-      try self.cpu.patchConvolution(t[0], weight: t[1], bias: t[2], shape: shape, type: type)
+  func rotate(_ x: Tensor, cosine: Tensor, sine: Tensor) throws(PI0Error) -> Tensor {
+    let (heads, width) = (x.shape[1], x.shape[3])
+    guard x.count > 0, cosine.cardTensor == nil, sine.cardTensor == nil, width <= 512 else {
+      return try onCPU([x, cosine, sine]) { (t) throws(PI0Error) in
+        try self.cpu.rotate(t[0], cosine: t[1], sine: t[2])
+      }
+    }
+    return try onCard([x], x.shape, x.elementType, like: x, .heads) {
+      (program, out) throws(PI0Error) in
+      try program.rotate(
+        program.heads(of: x), heads: heads, width: width,
+        cosine: program.rotaryTable(cosine, width: width),
+        sine: program.rotaryTable(sine, width: width), into: out)
     }
   }
 
-  func softmax(
-    _ x: Tensor, axis: Int, mask: Tensor?, type: ElementType
-  ) throws(PI0Error) -> Tensor {
-    try onCPU([x] + (mask.map { [$0] } ?? [])) { (t) throws(PI0Error) in
-      try self.cpu.softmax(t[0], axis: axis, mask: mask == nil ? nil : t[1], type: type)
-    }
-  }
+  // MARK: - Norms
 
   func layerNorm(
     _ x: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try onCPU([x, weight, bias]) { (t) throws(PI0Error) in
-      try self.cpu.layerNorm(t[0], weight: t[1], bias: t[2], epsilon: epsilon, type: type)
+    guard normFits(x) else {
+      return try onCPU([x, weight, bias]) { (t) throws(PI0Error) in
+        try self.cpu.layerNorm(t[0], weight: t[1], bias: t[2], epsilon: epsilon, type: type)
+      }
+    }
+    return try onCard([x, weight, bias], x.shape, type, like: x) {
+      (program, out) throws(PI0Error) in
+      let matrix = try program.matrix(of: x)
+      try program.normalize(
+        matrix, centred: true, weight: program.row(of: weight, as: matrix.format),
+        bias: program.row(of: bias, as: matrix.format), epsilon: epsilon, into: out)
     }
   }
 
   func rmsNorm(
     _ x: Tensor, weight: Tensor, epsilon: Float, type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try onCPU([x, weight]) { (t) throws(PI0Error) in
-      try self.cpu.rmsNorm(t[0], weight: t[1], epsilon: epsilon, type: type)
+    guard normFits(x) else {
+      return try onCPU([x, weight]) { (t) throws(PI0Error) in
+        try self.cpu.rmsNorm(t[0], weight: t[1], epsilon: epsilon, type: type)
+      }
+    }
+    return try onCard([x, weight], x.shape, type, like: x) { (program, out) throws(PI0Error) in
+      let matrix = try program.matrix(of: x)
+      try program.normalize(
+        matrix, centred: false, weight: program.row(of: weight, as: matrix.format), offset: 1,
+        bias: nil, epsilon: epsilon, into: out)
     }
   }
 
   func adaptiveRMSNorm(
     _ x: Tensor, modulation: Tensor, epsilon: Float, type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try onCPU([x, modulation]) { (t) throws(PI0Error) in
-      try self.cpu.adaptiveRMSNorm(t[0], modulation: t[1], epsilon: epsilon, type: type)
+    guard normFits(x) else {
+      return try onCPU([x, modulation]) { (t) throws(PI0Error) in
+        try self.cpu.adaptiveRMSNorm(t[0], modulation: t[1], epsilon: epsilon, type: type)
+      }
+    }
+    if modulation.shape[0] > 1 {
+      // Each sample has its own.
+      var parts: [Tensor] = []
+      for item in 0..<x.shape[0] {
+        parts.append(
+          try adaptiveRMSNorm(
+            x.sliced(axis: 0, item..<item + 1),
+            modulation: modulation.sliced(axis: 0, item..<item + 1), epsilon: epsilon, type: type))
+      }
+      return try .concat(parts, axis: 0)
+    }
+    let width = x.shape[2]
+    let scale = try modulation.sliced(axis: 1, 0..<width)
+    let shift = try modulation.sliced(axis: 1, width..<2 * width)
+    return try onCard([x, scale, shift], x.shape, type, like: x) {
+      (program, out) throws(PI0Error) in
+      let matrix = try program.matrix(of: x)
+      try program.normalize(
+        matrix, centred: false, weight: program.row(of: scale, as: matrix.format), offset: 1,
+        bias: program.row(of: shift, as: matrix.format), epsilon: epsilon, into: out)
     }
   }
 
-  func rotate(_ x: Tensor, cosine: Tensor, sine: Tensor) throws(PI0Error) -> Tensor {
-    try onCPU([x, cosine, sine]) { (t) throws(PI0Error) in
-      try self.cpu.rotate(t[0], cosine: t[1], sine: t[2])
+  /// Whether a row fits a tile of the card.
+  private func normFits(_ x: Tensor) -> Bool { x.count > 0 && (x.shape.last ?? 1) <= 8192 }
+
+  // MARK: - Vision
+
+  /// A product of the image's patches, which the CPU cuts out of an image in host memory.
+  func patchConvolution(
+    _ image: Tensor, weight: Tensor, bias: Tensor, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard image.cardTensor == nil, !shape.contains(0) else {
+      return try onCPU([image, weight, bias]) { (t) throws(PI0Error) in
+        try self.cpu.patchConvolution(t[0], weight: t[1], bias: t[2], shape: shape, type: type)
+      }
+    }
+    return try image.patches(weight.shape[2])
+      .linear(weight: weight.reshaped([weight.shape[0], -1]), bias: bias)
+  }
+
+  // MARK: - On the CPU
+
+  func softmax(
+    _ x: Tensor, axis: Int, mask: Tensor?, type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try onCPU([x] + (mask.map { [$0] } ?? [])) { (t) throws(PI0Error) in
+      try self.cpu.softmax(t[0], axis: axis, mask: mask == nil ? nil : t[1], type: type)
     }
   }
 
@@ -341,26 +529,44 @@ final class WormholeBackend: Backend {
     return try compute(moved).moved(to: operands[0].device)
   }
 
+  /// How elements are kept that are moved: as they were, where all are kept alike.
+  private func movedFormat(_ tensors: [Tensor]) -> TileFormat {
+    let formats = Set(tensors.map { $0.cardTensor?.matrix?.format ?? activationFormat })
+    return formats.count == 1 ? formats.first ?? activationFormat : activationFormat
+  }
+
   /// A result on the card: added to the recording that an operand belongs to, or run at once.
+  ///
+  /// - Parameters:
+  ///   - layout: of the result; heads are bfloat16.
+  ///   - format: of the result's rows; where nil, that of activations.
   private func onCard(
     _ operands: [Tensor?], _ shape: [Int], _ type: ElementType, like x: Tensor,
+    _ layout: MatrixLayout = .rows, as format: TileFormat? = nil,
     _ emit: (CardProgram, Matrix) throws(PI0Error) -> Void
   ) throws(PI0Error) -> Tensor {
+    func makeMatrix(_ program: CardProgram) throws(PI0Error) -> Matrix {
+      switch layout {
+      case .rows: try program.makeMatrix(shape, as: format ?? activationFormat)
+      case .heads: try program.makeHeads(shape)
+      }
+    }
     let recording = operands.lazy.compactMap { $0?.cardTensor?.recording }.first
     if let recording {
-      let out = try recording.makeMatrix(shape)
+      let out = try makeMatrix(recording)
       try emit(recording, out)
       return try Tensor(
         shape: shape, elementType: type, device: x.device,
-        storage: CardTensor(out, recordedBy: recording))
+        storage: CardTensor(out, layout, recordedBy: recording))
     }
     let program = try CardProgram(session, activations: activationFormat)
-    let out = try program.makeMatrix(shape)
+    let out = try makeMatrix(program)
     try emit(program, out)
     try program.runOnce()
     program.release(out)
     return try Tensor(
-      shape: shape, elementType: type, device: x.device, storage: CardTensor(out, in: session))
+      shape: shape, elementType: type, device: x.device,
+      storage: CardTensor(out, layout, in: session))
   }
 
   // MARK: - Traces
@@ -368,9 +574,10 @@ final class WormholeBackend: Backend {
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
   ) throws(PI0Error) -> [Tensor] {
-    guard let device = inputs.first?.device, inputs.allSatisfy({ $0.count > 0 }) else {
-      return try body(inputs)
-    }
+    // A part of what is being recorded is recorded with it.
+    guard let device = inputs.first?.device, inputs.allSatisfy({ $0.count > 0 }),
+      inputs.allSatisfy({ $0.cardTensor?.recording == nil })
+    else { return try body(inputs) }
     let trace = try cache.recording(for: inputs) { () throws(PI0Error) in
       try CardTrace(
         cache.name, CardProgram(session, activations: activationFormat), like: inputs, on: device,
