@@ -7,11 +7,16 @@ let package = Package(
   products: [
     .library(name: "PI0Kit", targets: ["PI0Kit"]),
     .library(name: "PI0Tokenizer", targets: ["PI0Tokenizer"]),
+    .library(name: "PI0Server", targets: ["PI0Server"]),
     .executable(name: "pi0", targets: ["pi0"]),
   ],
   dependencies: [
     // Read by the command line only; the library depends on nothing but the toolchain.
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    // The server's network; who imports PI0Kit alone does not build them.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.30.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     // Serves `Scripts/document` alone.
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"),
   ],
@@ -53,11 +58,24 @@ let package = Package(
     .target(name: "PI0Kit", dependencies: ["Wormhole", "WormholeEmulator", "CMicroKernels"]),
     // Sentences to token ids; who gives token ids does not need it.
     .target(name: "PI0Tokenizer", dependencies: ["PI0Kit", "CSentencePiece"]),
+    // Policies over the network, by openpi's protocol.
+    .target(
+      name: "PI0Server",
+      dependencies: [
+        "PI0Kit", "Wormhole",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOWebSocket", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .executableTarget(
       name: "pi0",
       dependencies: [
-        "PI0Kit", "PI0Tokenizer", "Wormhole", "CMicroKernels", "CImageCodecs",
+        "PI0Kit", "PI0Server", "PI0Tokenizer", "Wormhole", "CMicroKernels", "CImageCodecs",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ]),
 
     .testTarget(
@@ -67,6 +85,11 @@ let package = Package(
       dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
     .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"]),
     .testTarget(name: "PI0TokenizerTests", dependencies: ["PI0Tokenizer", "PI0Kit"]),
+    .testTarget(
+      name: "PI0ServerTests",
+      dependencies: [
+        "PI0Server", "PI0Kit", .product(name: "NIOEmbedded", package: "swift-nio"),
+      ]),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],
   swiftLanguageModes: [.v6]

@@ -27,7 +27,10 @@ FIXTURES = ROOT / "Tests" / "Fixtures"
 COMMAND = "python3 Scripts/make-fixtures.py"
 
 TORCH = "2.13.0"
-PACKAGES = ["numpy==2.4.6", "safetensors==0.8.0", "pillow==13.0.0"]
+PACKAGES = ["numpy==2.4.6", "safetensors==0.8.0", "pillow==13.0.0", "msgpack==1.2.4"]
+# Installed without what they ask for: of openpi-client the messages alone are used, which do well
+# with the newer NumPy.
+ALONE = ["openpi-client==0.1.2"]
 
 # One path through PyTorch's kernels, whatever the processor.
 SETTINGS = {
@@ -48,7 +51,7 @@ def run_inside_environment():
     python = ENVIRONMENT / "bin" / "python"
     if pathlib.Path(sys.prefix) == ENVIRONMENT and SETTINGS.items() <= os.environ.items():
         return
-    packages = [f"torch=={TORCH}", *PACKAGES]
+    packages = [f"torch=={TORCH}", *PACKAGES, *ALONE]
     installed = ENVIRONMENT / "installed.txt"
     if not installed.exists() or installed.read_text().split() != packages:
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
@@ -57,19 +60,21 @@ def run_inside_environment():
         small = subprocess.run([*pip, f"torch=={TORCH}+cpu"], stderr=subprocess.DEVNULL)
         if small.returncode != 0:
             print(f"no torch {TORCH}+cpu here: installing the larger torch {TORCH}", flush=True)
-        subprocess.run([*pip, *packages], check=True)
+        subprocess.run([*pip, f"torch=={TORCH}", *PACKAGES], check=True)
+        subprocess.run([*pip, "--no-deps", *ALONE], check=True)
         installed.write_text("\n".join(packages) + "\n")
     os.execve(python, [python, __file__, *sys.argv[1:]], {**os.environ, **SETTINGS})
 
 
 def write_fixtures(directory):
     """Writes all files into `directory`; returns the manifest."""
+    import msgpack
     import numpy
     import PIL
     import safetensors
     import torch
 
-    from fixtures import example, images, operations
+    from fixtures import example, images, messages, operations
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -81,6 +86,8 @@ def write_fixtures(directory):
         made[f"example/{name}"] = about
     for name, about in images.write_images(directory / "images").items():
         made[f"images/{name}"] = about
+    for name, about in messages.write_messages(directory / "messages").items():
+        made[f"messages/{name}"] = about
 
     files = {}
     for name, about in made.items():
@@ -95,6 +102,7 @@ def write_fixtures(directory):
             "numpy": numpy.__version__,
             "safetensors": safetensors.__version__,
             "pillow": PIL.__version__,
+            "msgpack": ".".join(map(str, msgpack.version)),
         },
         "files": dict(sorted(files.items())),
     }

@@ -183,44 +183,136 @@ static void multiply_integers(
   }
 }
 
-static void multiply_portable(
-  const uint32_t *a, const uint32_t *b, ek_dst_rows dst, int rows, const ek_matrix_format *format,
-  const accumulation *how) {
-  for (int row = 0; row < rows; row++) {
-    for (int column = 0; column < 16; column++) {
-      int32_t sums[2] = {0, 0}, exponents[2] = {0, 0};
-      for (int group = 0; group < 2; group++) {
-        int32_t product[8], exponent[8], largest = how->floor;
-        for (int i = 0; i < 8; i++) {
-          uint32_t x = kept_bits(a[16 * (8 * group + i) + column], format->kept_a);
-          uint32_t y = kept_bits(b[16 * row + 8 * group + i], format->kept_b);
-          product[i] = 0;
-          exponent[i] = how->floor;
-          if (is_flushed(x) || is_flushed(y)) { continue; }
-          product[i] = (int32_t)(mantissa_a(x, how->low_a) * mantissa_b(y, how->low_b));
-          if ((x ^ y) >> 18) { product[i] = -product[i]; }
-          exponent[i] = (int32_t)(exponent_of(x) + exponent_of(y)) + how->bias;
-          if (exponent[i] > largest) { largest = exponent[i]; }
-        }
-        exponents[group] = largest;
-        if (largest <= 0) { continue; }
-        for (int i = 0; i < 8; i++) {
-          int32_t shift = largest - exponent[i];
-          int32_t magnitude = product[i] < 0 ? -product[i] : product[i];
-          magnitude = shift_rounding(magnitude, shift);
-          sums[group] += product[i] < 0 ? -magnitude : magnitude;
-        }
-        sums[group] *= 1 << 13;
-      }
-      uint32_t old = load_dst(&dst, row, column, how->wide, how->fp16);
-      store_dst(
-        &dst, row, column,
-        accumulate(sums[0], exponents[0], sums[1], exponents[1], old, how), how->wide, how->fp16);
-    }
-  }
+typedef int16_t lanes16 __attribute__((ext_vector_type(32)));
+typedef int32_t lanes32 __attribute__((ext_vector_type(16)));
+typedef uint16_t halves __attribute__((ext_vector_type(16)));
+typedef int16_t columns16 __attribute__((ext_vector_type(16)));
+
+/// 32 data of a source, from two rows.
+typedef struct {
+  /// 0 or -1.
+  lanes16 sign;
+  lanes16 exponent;
+  /// 10 bits, without the leading one.
+  lanes16 mantissa;
+} factor_lanes;
+
+#define EK_EVEN \
+  0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, \
+    50, 52, 54, 56, 58, 60, 62
+#define EK_ODD \
+  1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, \
+    51, 53, 55, 57, 59, 61, 63
+
+// Everything that takes or returns such vectors is inlined: no calling convention matters.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define EK_JOIN(name, suffix) name##_##suffix
+#define EK_SUFFIXED(name, suffix) EK_JOIN(name, suffix)
+#define EK(name) EK_SUFFIXED(name, EK_TARGET)
+#define EK_INLINE static __attribute__((always_inline)) inline
+
+// What the instruction sets do differently: a times b with the upper bits rounded, 2^(13 - count),
+// two values of a row in 16 lanes each, and the leading zeros of positive numbers.
+
+#define EK_TARGET portable
+EK_INLINE lanes16 EK(multiply_high)(lanes16 a, lanes16 b) {
+  typedef int32_t wide_lanes __attribute__((ext_vector_type(32)));
+  wide_lanes product = __builtin_convertvector(a, wide_lanes) * __builtin_convertvector(b, wide_lanes);
+  return __builtin_convertvector((product + 0x4000) >> 15, lanes16);
 }
+EK_INLINE lanes16 EK(power)(lanes16 count) {
+  return (lanes16)0x2000 >> __builtin_elementwise_min(count, (lanes16)14);
+}
+EK_INLINE lanes16 EK(spread)(const int16_t *row, int step) {
+  halves first = (uint16_t)row[step], second = (uint16_t)row[step + 8];
+  lanes16 both;
+  both.lo = (columns16)first;
+  both.hi = (columns16)second;
+  return both;
+}
+EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
+  typedef float float_lanes __attribute__((ext_vector_type(16)));
+  // Without the bit below the leading one, conversion does not round up to the next power.
+  float_lanes converted = __builtin_convertvector(value & ~(value >> 1), float_lanes);
+  return 158 - ((lanes32)converted >> 23);
+}
+#include "multiply_body.h"
+#undef EK_TARGET
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#define EK_TARGET avx2
+EK_INLINE lanes16 EK(of_halves)(__m256i low, __m256i high) {
+  lanes16 both;
+  both.lo = (columns16)low;
+  both.hi = (columns16)high;
+  return both;
+}
+#define EK_HALF(lanes) ((__m256i)(lanes))
+EK_INLINE lanes16 EK(multiply_high)(lanes16 a, lanes16 b) {
+  return EK(of_halves)(
+    _mm256_mulhrs_epi16(EK_HALF(a.lo), EK_HALF(b.lo)),
+    _mm256_mulhrs_epi16(EK_HALF(a.hi), EK_HALF(b.hi)));
+}
+/// Bytes of the power are looked up: the table's entries from 6 on are 2^7 to 1.
+EK_INLINE __m256i EK(power_half)(__m256i count) {
+  const __m256i table = _mm256_broadcastsi128_si256(
+    _mm_setr_epi8(0, 0, 0, 0, 0, 0, (char)128, 64, 32, 16, 8, 4, 2, 1, 0, 0));
+  count = _mm256_min_epu16(count, _mm256_set1_epi16(15));
+  count = _mm256_or_si256(count, _mm256_slli_epi16(count, 8));
+  return _mm256_shuffle_epi8(table, _mm256_add_epi16(count, _mm256_set1_epi16(0x7800)));
+}
+EK_INLINE lanes16 EK(power)(lanes16 count) {
+  return EK(of_halves)(EK(power_half)(EK_HALF(count.lo)), EK(power_half)(EK_HALF(count.hi)));
+}
+EK_INLINE lanes16 EK(spread)(const int16_t *row, int step) {
+  return EK(of_halves)(_mm256_set1_epi16(row[step]), _mm256_set1_epi16(row[step + 8]));
+}
+EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
+  typedef float float_lanes __attribute__((ext_vector_type(16)));
+  float_lanes converted = __builtin_convertvector(value & ~(value >> 1), float_lanes);
+  return 158 - ((lanes32)converted >> 23);
+}
+#include "multiply_body.h"
+#undef EK_TARGET
+#pragma clang attribute pop
+
+#pragma clang attribute push( \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2"))), \
+  apply_to = function)
+#define EK_TARGET avx512
+EK_INLINE lanes16 EK(multiply_high)(lanes16 a, lanes16 b) {
+  return (lanes16)_mm512_mulhrs_epi16((__m512i)a, (__m512i)b);
+}
+EK_INLINE lanes16 EK(power)(lanes16 count) {
+  return (lanes16)_mm512_srlv_epi16(_mm512_set1_epi16(0x2000), (__m512i)count);
+}
+EK_INLINE lanes16 EK(spread)(const int16_t *row, int step) {
+  __m512i both = _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)row));
+  __m512i index = _mm512_inserti64x4(
+    _mm512_set1_epi16((short)step), _mm256_set1_epi16((short)(step + 8)), 1);
+  return (lanes16)_mm512_permutexvar_epi16(index, both);
+}
+EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
+  return (lanes32)_mm512_lzcnt_epi32((__m512i)value);
+}
+#include "multiply_body.h"
+#undef EK_TARGET
+#pragma clang attribute pop
+#endif
 
 int ek_instruction_set(void) {
+#if defined(__x86_64__)
+  if (
+    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd")) {
+    return ek_avx512;
+  }
+  if (__builtin_cpu_supports("avx2")) { return ek_avx2; }
+#endif
   return ek_portable;
 }
 
@@ -235,7 +327,16 @@ bool ek_multiply(
     return true;
   }
   accumulation how = accumulation_of(format, phase);
-  (void)instruction_set;
+#if defined(__x86_64__)
+  if (instruction_set == ek_avx512) {
+    multiply_avx512(a, b, dst, rows, format, &how);
+    return true;
+  }
+  if (instruction_set == ek_avx2) {
+    multiply_avx2(a, b, dst, rows, format, &how);
+    return true;
+  }
+#endif
   multiply_portable(a, b, dst, rows, format, &how);
   return true;
 }
@@ -243,10 +344,10 @@ bool ek_multiply(
 // MARK: - Elements
 
 static uint32_t multiply_element(
-  uint32_t x, uint32_t y, bool flushes_b, uint32_t dst, const accumulation *how) {
+  uint32_t x, uint32_t y, uint32_t dst, const accumulation *how) {
   int32_t exponent = (int32_t)(exponent_of(x) + exponent_of(y)) + how->bias;
   int32_t product = 0;
-  if (is_flushed(x) || (flushes_b && is_flushed(y)) || exponent <= 0) {
+  if (is_flushed(x) || is_flushed(y) || exponent <= 0) {
     exponent = how->floor;
   } else {
     product = (int32_t)(mantissa_a(x, how->low_a) * mantissa_b(y, how->low_b)) << 13;
@@ -256,9 +357,9 @@ static uint32_t multiply_element(
 }
 
 static uint32_t add_elements(
-  uint32_t x, uint32_t y, bool flushes_b, uint32_t dst, const accumulation *how) {
+  uint32_t x, uint32_t y, uint32_t dst, const accumulation *how) {
   if (is_flushed(x)) { x = 0; }
-  if (flushes_b && is_flushed(y)) { y = 0; }
+  if (is_flushed(y)) { y = 0; }
   if ((x & 0x3FFFF) < (y & 0x3FFFF)) {
     uint32_t larger = y;
     y = x;
@@ -274,9 +375,9 @@ static uint32_t add_elements(
   return accumulate(sum * (1 << 13), exponent, 0, 0, dst, how);
 }
 
-static int32_t integer_element(int operation, uint32_t x, uint32_t y, bool flushes_b, int phase) {
+static int32_t integer_element(int operation, uint32_t x, uint32_t y, int phase) {
   bool zero_a = (x & 0x7F800000) == 0;
-  bool zero_b = flushes_b && (y & 0x7F800000) == 0;
+  bool zero_b = (y & 0x7F800000) == 0;
   if (operation == ek_elements_multiply) {
     x &= phase & 1 ? 0x8003E000 : 0x801C0000;
     y &= phase & 2 ? 0x8001E000 : 0x807E0000;
@@ -306,7 +407,7 @@ bool ek_elements(
       uint32_t y = b[16 * (broadcast & 2 ? 0 : row) + (broadcast & 1 ? 0 : column)];
       if (operation == ek_elements_subtract) { y ^= 0x80000000; }
       if (format->integer) {
-        int32_t result = integer_element(operation, x, y, format->flushes_b, phase);
+        int32_t result = integer_element(operation, x, y, phase);
         if (accumulates) { result = add_saturating(load_dst_integer(&dst, row, column), result); }
         store_dst_integer(&dst, row, column, result);
         continue;
@@ -315,8 +416,8 @@ bool ek_elements(
       x = kept_bits(x, format->kept_a);
       y = kept_bits(y, format->kept_b);
       uint32_t result = operation == ek_elements_multiply
-                          ? multiply_element(x, y, format->flushes_b, old, &how)
-                          : add_elements(x, y, format->flushes_b, old, &how);
+                          ? multiply_element(x, y, old, &how)
+                          : add_elements(x, y, old, &how);
       store_dst(&dst, row, column, result, how.wide, how.fp16);
     }
   }

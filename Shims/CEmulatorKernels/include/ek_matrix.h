@@ -16,8 +16,6 @@ typedef struct {
   bool short_exponent;
   /// Source data are sign and 10 bits of magnitude, Dst 32-bit integers.
   bool integer;
-  /// SrcB's data with exponent 0 count as 0.
-  bool flushes_b;
 } ek_matrix_format;
 
 /// Rows of Dst, 16 columns each: upper halves of data, lower halves if there are, and whether a row

@@ -4,14 +4,22 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "80a463beca15496125dd2346aa31df3598401ab5fa24ecfa730ee8e2b11eb45f";
+    "78e585366719dc3f6c7ecd18337404158f8a7dcd8aaeced52f4d32fed2a97f81";
 
-/// A program: its name, where it lies in L1, and its words.
+/// Where a function begins.
+struct tx_function {
+  uint32_t address;
+  const char *name;
+};
+
+/// A program: its name, where it lies in L1, its words, and its functions by address.
 struct tx_image {
   const char *name;
   uint32_t address;
   uint32_t count;
   const uint32_t *words;
+  uint32_t function_count;
+  const struct tx_function *functions;
 };
 
 enum { tx_image_count = 5 };

@@ -8,16 +8,24 @@ extension RISCVCore {
     return RISCVInstruction.words(for: word, at: programCounter)
   }
 
+  /// The function that it is in, where it runs one of our programs.
+  var currentFunction: String? {
+    // Code that functions share returns through t0.
+    ProgramFunctions.name(at: programCounter, caller: register(5), in: l1)
+  }
+
   /// What it waits for, where it is parked.
   var waitsOn: String {
+    let place =
+      "at \(programCounter.hexadecimal)" + (currentFunction.map { " in \($0)" } ?? "")
     switch core.pointee.state {
-    case ek_held: return "in reset"
+    case ek_held: return "is in reset"
     case ek_polling:
       var read = watches.map { "L1 \($0.hexadecimal)" }
       if core.pointee.reads_registers { read.append("registers of the tile") }
       return read.isEmpty
-        ? "loops forever at \(programCounter.hexadecimal)"
-        : "polls \(read.joined(separator: ", ")) at \(programCounter.hexadecimal)"
+        ? "loops forever \(place)"
+        : "polls \(read.joined(separator: ", ")) \(place)"
     case ek_waiting:
       let access =
         switch blockedAccess {
@@ -25,8 +33,8 @@ extension RISCVCore {
         case ek_stop_store: "store to \(core.pointee.address.hexadecimal)"
         default: "push of an instruction"
         }
-      return "its \(access) at \(programCounter.hexadecimal) is not answered"
-    default: return "runs at \(programCounter.hexadecimal)"
+      return "waits for its \(access) \(place)"
+    default: return "runs \(place)"
     }
   }
 

@@ -9,7 +9,8 @@ final class MatrixUnit {
   let destination: Destination
   let counters: RegisterCounters
   let configuration: Configuration
-  private let instructionSet = ek_instruction_set()
+  /// What the kernels may use; all give the same results.
+  var instructionSet = ek_instruction_set()
 
   /// Formats of the configuration words that they were taken from.
   private var formatWords: (UInt32, UInt32, UInt32) = (0, 0, 0)
@@ -101,7 +102,8 @@ final class MatrixUnit {
     let overridesA: Bool
     let isInteger: Bool
     let isWide: Bool
-    let flushesB: Bool
+    /// Source data with exponent 0 count as 0.
+    let flushes: Bool
     /// SrcA's format, with the override.
     let moved: UInt32
     let kernel: ek_matrix_format
@@ -115,7 +117,7 @@ final class MatrixUnit {
       moved = overridesA ? word0 & 0xF : a
       isInteger = word1 >> 31 != 0
       isWide = isInteger || word1 >> 29 & 1 != 0
-      flushesB = word2 & 1 == 0
+      flushes = word2 & 1 == 0
       func kept(_ format: UInt32) -> UInt32 {
         switch format {
         case 1, 10: 0x8FFF_E000
@@ -126,7 +128,7 @@ final class MatrixUnit {
       let isShort = a == 1 || a == 10
       kernel = ek_matrix_format(
         kept_a: kept(a), kept_b: kept(b), wide: isWide, short_exponent: isShort && !isInteger,
-        integer: isInteger, flushes_b: flushesB)
+        integer: isInteger)
       func isOne(of formats: [UInt32], _ format: UInt32) -> Bool { formats.contains(format) }
       if isInteger {
         maskOfProducts = a == 14 && b == 14
@@ -234,7 +236,7 @@ final class MatrixUnit {
     guard sourceA.isMatrixBankValid, sourceB.isMatrixBankValid else { return false }
     let formats = formats
     guard formats.maskOfProducts, !formats.overridesA else { throw wrongFormats(name, formats) }
-    guard formats.flushesB else { throw unsupported(name, "SrcB's denormals kept") }
+    guard formats.flushes else { throw unsupported(name, "denormals kept") }
     let rowA = try row(of: counters.threads[thread].sourceA, aligned: 16, "SrcA")
     let rowB = try row(of: counters.threads[thread].sourceB, aligned: 8, "SrcB")
     guard instruction & UInt32(count - 1) == 0 else {
@@ -275,6 +277,7 @@ final class MatrixUnit {
     guard sourceA.isMatrixBankValid, sourceB.isMatrixBankValid else { return false }
     let formats = formats
     guard formats.maskOfElements, !formats.overridesA else { throw wrongFormats(name, formats) }
+    guard formats.flushes else { throw unsupported(name, "denormals kept") }
     let rowA = try row(of: counters.threads[thread].sourceA, aligned: 8, "SrcA")
     let rowB = try row(of: counters.threads[thread].sourceB, aligned: 8, "SrcB")
     let row = destinationRow(instruction & 0x3FF, thread)

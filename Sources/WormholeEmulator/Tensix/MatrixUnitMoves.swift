@@ -101,7 +101,7 @@ extension MatrixUnit {
       throw unsupported("MOVA2D", "rows \(from) and \(row)")
     }
     try sourceA.checkWritten(from, 8, bank: sourceA.matrixBank)
-    let flushes = formats.flushesB
+    let flushes = formats.flushes
     for i in 0..<8 {
       let data = sourceA.row(from + i, bank: sourceA.matrixBank)
       try store(
@@ -129,7 +129,7 @@ extension MatrixUnit {
       throw unsupported("MOVB2D", "rows \(from) and \(row)")
     }
     try sourceB.checkWritten(from, repeatsRow ? 1 : count, bank: sourceB.matrixBank)
-    let flushes = formats.flushesB
+    let flushes = formats.flushes
     let kept: UInt32 = formats.b == 1 ? 0x8FFF_E000 : formats.b == 4 ? ~0 : 0xFFFF_0000
     for i in 0..<count {
       let data = sourceB.row(repeatsRow ? from : from + i, bank: sourceB.matrixBank)
@@ -225,7 +225,7 @@ extension MatrixUnit {
       throw unsupported("MOVB2A", "rows \(from) and \(to)")
     }
     try sourceB.checkWritten(from, 4, bank: sourceB.matrixBank)
-    let flushes = formats.flushesB
+    let flushes = formats.flushes
     for i in 0..<4 {
       let data = sourceB.row(from + i, bank: sourceB.matrixBank)
       let target = sourceA.row(to + i, bank: sourceA.matrixBank)

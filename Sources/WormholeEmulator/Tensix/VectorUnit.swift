@@ -11,7 +11,8 @@ final class VectorUnit {
   let destination: Destination
   let counters: RegisterCounters
   let configuration: Configuration
-  private let instructionSet = ek_instruction_set()
+  /// What the kernels may use; all give the same results.
+  var instructionSet = ek_instruction_set()
 
   let lanes: UnsafeMutablePointer<ek_lanes>
   /// Lanes in which the halves of each register have been written.

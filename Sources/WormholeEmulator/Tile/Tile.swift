@@ -76,8 +76,8 @@ final class Tile {
   private func place(_ violation: Violation, of core: RISCVCore) -> EmulatorError {
     EmulatorError(
       tile: (coordinate.x, coordinate.y), actor: .core(core.kind.name),
-      programCounter: core.programCounter, instruction: core.currentInstruction, clock: core.clock,
-      violation)
+      programCounter: core.programCounter, function: core.currentFunction,
+      instruction: core.currentInstruction, clock: core.clock, violation)
   }
 
   private func place(_ violation: Violation, ofThread thread: Int) -> EmulatorError {
