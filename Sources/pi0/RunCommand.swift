@@ -78,7 +78,6 @@ struct RunCommand: ParsableCommand {
 private struct ActionChunk: Encodable {
   let variant: String
   let device: String
-  let placement: [String: String]
   let seed: UInt64
   let steps: Int
   let horizon: Int
@@ -95,8 +94,6 @@ private struct ActionChunk: Encodable {
     let configuration = policy.configuration
     variant = configuration.variant.rawValue
     device = policy.device.name
-    placement = Dictionary(
-      policy.placement.map { ($0.part, $0.device.name) }, uniquingKeysWith: { first, _ in first })
     self.seed = seed
     self.steps = steps ?? configuration.denoisingSteps
     horizon = configuration.actionHorizon
@@ -128,14 +125,7 @@ private struct ActionChunk: Encodable {
     }
     return text
       + String(format: "\nLoaded in %.2f s, computed in %.2f s", loadSeconds, inferenceSeconds)
-      + " (\(parts.joined(separator: ", "))).\(elsewhere)"
-  }
-
-  /// Which parts ran on another device than the one asked for.
-  private var elsewhere: String {
-    let parts = placement.filter { $0.value != device }.sorted { $0.key < $1.key }
-    if parts.isEmpty { return "" }
-    return "\nNot on \(device): " + parts.map { "\($0.key) on \($0.value)" }.joined(separator: ", ")
+      + " (\(parts.joined(separator: ", ")))."
   }
 }
 

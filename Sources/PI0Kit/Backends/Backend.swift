@@ -59,8 +59,8 @@ protocol Backend: Sendable {
   /// Row `tokens[i]` of `table`, for each i.
   func lookUp(_ tokens: Tensor, in table: Tensor, shape: [Int]) throws(PI0Error) -> Tensor
 
-  /// Whether attention, norms and all else of a transformer are computed here.
-  var runsTransformers: Bool { get }
+  /// Whether ``traced(_:_:_:)`` records a function instead of calling it every time.
+  var records: Bool { get }
   /// How near an embedder's results come to PyTorch's in float32.
   var embedderTolerance: Tolerance { get }
   /// How near a whole policy's results come.
@@ -75,6 +75,7 @@ protocol Backend: Sendable {
 }
 
 extension Backend {
+  var records: Bool { false }
   var embedderTolerance: Tolerance { .float32 }
   var policyTolerance: Tolerance { .float32 }
 

@@ -16,8 +16,6 @@ public struct Device: Sendable {
     Device(name: "cpu", backend: CPUBackend(threads: threads))
   }
 
-  /// Where transformers run of a policy on this device: here, or on the CPU.
-  var forTransformers: Device { backend.runsTransformers ? self : .cpu }
 
   init(name: String, backend: any Backend) {
     self.name = name

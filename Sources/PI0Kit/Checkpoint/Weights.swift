@@ -23,9 +23,9 @@ struct Weights {
     placeholder = try Tensor.full([0], 0, device: device)
   }
 
-  private init(_ weights: Weights, prefix: String, device: Device) {
+  private init(_ weights: Weights, prefix: String) {
     checkpoint = weights.checkpoint
-    self.device = device
+    device = weights.device
     self.prefix = prefix
     ledger = weights.ledger
     placeholder = weights.placeholder
@@ -33,13 +33,7 @@ struct Weights {
 
   /// The weights whose keys begin with `key` and a dot.
   func at(_ key: String) -> Weights {
-    Weights(self, prefix: prefix + key + ".", device: device)
-  }
-
-  /// The same weights for layers of the transformers, which run beside the device where it cannot
-  /// run them.
-  var ofTransformers: Weights {
-    Weights(self, prefix: prefix, device: device.forTransformers)
+    Weights(self, prefix: prefix + key + ".")
   }
 
   /// The tensor at `key`, which must have the given shape.

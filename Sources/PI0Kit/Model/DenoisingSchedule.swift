@@ -24,8 +24,8 @@ public struct DenoisingSchedule: Sendable {
   /// What a step adds of the velocity: `float32(-1 / steps)`.
   public let timeStep: Float
   let steps: [Step]
-  /// Action projection and Euler step as one unit.
-  let traces = TraceCache("action projection and Euler step")
+  /// The whole policy as one unit.
+  let traces = TraceCache("policy")
 
   /// The times of all steps.
   public var times: [Float] { steps.map(\.time) }

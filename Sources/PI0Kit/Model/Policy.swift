@@ -43,7 +43,7 @@ public struct Policy: Sendable {
     suffixEmbedder = SuffixEmbedder(
       weights, variant: configuration.variant, width: configuration.expert.width,
       actionDimension: configuration.actionDimension)
-    let transformers = weights.at("paligemma_with_expert").ofTransformers
+    let transformers = weights.at("paligemma_with_expert")
     languageModel = Gemma(
       transformers.at("paligemma.model.language_model"), configuration.language, adaptive: false)
     expert = Gemma(
@@ -62,30 +62,15 @@ public struct Policy: Sendable {
       foldedSuffix, expert, device)
   }
 
-  /// Where each part of the policy runs. A device that does not run transformers leaves them to
-  /// the CPU.
-  public var placement: [(part: String, device: Device)] {
-    let transformers = device.forTransformers
-    return [
-      ("vision tower and projector", transformers), ("prefix embedding", device),
-      ("language model", transformers), ("suffix embedding", device),
-      ("action expert", transformers), ("action projection", device), ("Euler step", device),
-    ]
-  }
-
   // MARK: - Parts, as in the original
 
   /// The keys and values of a prefix, masked positions included.
   ///
   /// - Throws: ``PI0Error`` where the prefix does not fit the policy.
   public func keyValueCache(_ prefix: TokenEmbedding) throws(PI0Error) -> KeyValueCache {
-    let device = device.forTransformers
-    let padding = try prefix.padding.moved(to: device)
-    let allowed = try AttentionMask.allowed(
-      padding: padding, marks: prefix.marks.moved(to: device))
+    let allowed = try AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks)
     return try languageModel.keysAndValues(
-      prefix.embeddings.moved(to: device),
-      rotary: rotary(AttentionMask.positions(padding: padding)),
+      prefix.embeddings, rotary: rotary(AttentionMask.positions(padding: prefix.padding)),
       mask: AttentionMask.bias(allowed))
   }
 
@@ -118,11 +103,10 @@ public struct Policy: Sendable {
   ) throws(PI0Error) -> Tensor {
     let context = try SuffixContext(
       cache: cache, prefixPadding: prefixPadding, padding: suffix.padding, marks: suffix.marks,
-      rotary: rotary, device: device.forTransformers)
+      rotary: rotary)
     let hidden = try hiddenActions(
       suffix.embeddings, context: context,
-      modulation: expert.modulation(
-        condition: suffix.condition?.moved(to: device.forTransformers)))
+      modulation: expert.modulation(condition: suffix.condition))
     return try actionOut(hidden)
   }
 
@@ -135,11 +119,9 @@ public struct Policy: Sendable {
         "the cache has \(context.cache.layers.count) layers, the expert \(expert.layers.count)")
     }
     let out = try expert(
-      x.moved(to: device.forTransformers), rotary: context.rotary, mask: context.mask,
-      after: context.cache, modulation: modulation)
+      x, rotary: context.rotary, mask: context.mask, after: context.cache, modulation: modulation)
     let tokens = out.shape[1]
-    let actions = try out.sliced(axis: 1, max(tokens - configuration.actionHorizon, 0)..<tokens)
-    return try actions.moved(to: device)
+    return try out.sliced(axis: 1, max(tokens - configuration.actionHorizon, 0)..<tokens)
   }
 
   // MARK: - Sampling
@@ -160,8 +142,7 @@ public struct Policy: Sendable {
     try DenoisingSchedule(steps: steps, times: times) { (time) throws(PI0Error) in
       let time = try Tensor([time], shape: [1], device: device)
       if let folded { return .timeRow(try folded.timeRow(time)) }
-      let condition = try embedder.condition(time)?.moved(to: device.forTransformers)
-      return .modulation(try expert.modulation(condition: condition))
+      return .modulation(try expert.modulation(condition: embedder.condition(time)))
     }
   }
 
@@ -207,48 +188,66 @@ public struct Policy: Sendable {
       throw .input("noise must be floats \(shape), found \(noise)")
     }
     guard inputs.batch > 0 else { return noise }
+    let schedule = schedule ?? defaultSchedule
     var chunks: [Tensor] = []
     for sample in 0..<inputs.batch {
-      let prefix = try compactPrefix(inputs, sample: sample, onProgress: onProgress)
+      let (cameras, tokens) = try present(inputs, sample: sample)
+      let state = try inputs.state.sliced(axis: 0, sample..<sample + 1)
+      let noise = try noise.sliced(axis: 0, sample..<sample + 1).converted(to: .float32)
+      // What a card records, it runs without a word.
+      let report = device.backend.records ? { (_: PolicyProgress) in } : onProgress
       chunks.append(
-        try denoise(
-          noise.sliced(axis: 0, sample..<sample + 1).converted(to: .float32),
-          state: inputs.state.sliced(axis: 0, sample..<sample + 1),
-          cache: prefix.cache, prefixLength: prefix.length,
-          schedule: schedule ?? defaultSchedule, onProgress: onProgress))
+        try device.traced(schedule.traces, cameras + [tokens, state, noise]) {
+          (inputs) throws(PI0Error) -> Tensor in
+          let (cameras, rest) = (inputs.dropLast(3), Array(inputs.suffix(3)))
+          let prefix = try prefix(Array(cameras), tokens: rest[0], onProgress: report)
+          return try denoise(
+            rest[2], state: rest[1], cache: prefix.cache, prefixLength: prefix.length,
+            schedule: schedule, onProgress: report)
+        })
+      if device.backend.records {
+        let steps = schedule.steps.count
+        onProgress(PolicyProgress(part: .denoising, completed: steps, total: steps))
+      }
     }
     return try .concat(chunks, axis: 0)
   }
 
-  /// The keys and values of the cameras and tokens that one sample has. Nothing in it is masked,
-  /// and positions are simply counted.
-  private func compactPrefix(
-    _ inputs: PolicyInputs, sample: Int, onProgress: (PolicyProgress) -> Void
-  ) throws(PI0Error) -> (cache: KeyValueCache, length: Int) {
-    var images: [Tensor] = []
+  /// The cameras and tokens that one sample has: patches `[1, patches, 3 * patch * patch]` a camera, or
+  /// all cameras in one tensor where the device runs them together; and int32 `[1, tokens]`.
+  private func present(
+    _ inputs: PolicyInputs, sample: Int
+  ) throws(PI0Error) -> (cameras: [Tensor], tokens: Tensor) {
+    var cameras: [Tensor] = []
     for (image, mask) in zip(inputs.images, inputs.imageMasks) where try mask.bools()[sample] {
-      images.append(image)
+      cameras.append(
+        try image.sliced(axis: 0, sample..<sample + 1).patches(prefixEmbedder.vision.patchSize))
     }
-    var features: [Tensor] = []
-    for (index, image) in images.enumerated() {
-      features.append(
-        try prefixEmbedder.embed(image: image.sliced(axis: 0, sample..<sample + 1)))
-      onProgress(PolicyProgress(part: .vision, completed: index + 1, total: images.count))
-    }
-    let tokens = zip(
+    if device.backend.records, cameras.count > 1 { cameras = [try .concat(cameras, axis: 0)] }
+    let ids = zip(
       try inputs.tokens.sliced(axis: 0, sample..<sample + 1).int32s(),
       try inputs.tokenMask.sliced(axis: 0, sample..<sample + 1).bools()
     ).filter(\.1).map(\.0)
-    let isPresent = try Tensor([true], shape: [1], device: device)
-    let prefix = try prefixEmbedder(
-      features: features, imageMasks: features.map { _ in isPresent },
-      tokens: Tensor(tokens, shape: [1, tokens.count], device: device),
-      tokenMask: present(tokens.count)
-    ).embeddings.moved(to: device.forTransformers)
-    let length = prefix.shape[1]
-    let positions = try AttentionMask.positions(padding: present(length))
-    let layers = languageModel.layers.count
-    let table = try rotary(positions.moved(to: device.forTransformers))
+    let tokens = try Tensor(ids, shape: [1, ids.count], device: device)
+    try prefixEmbedder.tokenTable.checkRows(tokens)
+    return (cameras, tokens)
+  }
+
+  /// The keys and values of cameras and tokens. Nothing in it is masked, and positions are simply
+  /// counted.
+  private func prefix(
+    _ cameras: [Tensor], tokens: Tensor, onProgress: (PolicyProgress) -> Void
+  ) throws(PI0Error) -> (cache: KeyValueCache, length: Int) {
+    var parts: [Tensor] = []
+    for (index, patches) in cameras.enumerated() {
+      let features = try prefixEmbedder.embed(patches: patches)
+      parts.append(try features.reshaped([1, -1, features.shape[2]]))
+      onProgress(PolicyProgress(part: .vision, completed: index + 1, total: cameras.count))
+    }
+    if tokens.count > 0 { parts.append(try prefixEmbedder.embed(tokens: tokens)) }
+    let prefix = try Tensor.concat(parts, axis: 1)
+    let length = prefix.shape[1], layers = languageModel.layers.count
+    let table = try rotary(AttentionMask.positions(padding: present(length)))
     let cache = try languageModel.keysAndValues(prefix, rotary: table, mask: nil) {
       onProgress(PolicyProgress(part: .language, completed: $0, total: layers))
     }
@@ -267,8 +266,7 @@ public struct Policy: Sendable {
     let context = try SuffixContext(
       cache: cache, prefixPadding: present(prefixLength),
       padding: suffixEmbedder.padding(horizon: configuration.actionHorizon, device),
-      marks: suffixEmbedder.marks(horizon: configuration.actionHorizon, device), rotary: rotary,
-      device: device.forTransformers)
+      marks: suffixEmbedder.marks(horizon: configuration.actionHorizon, device), rotary: rotary)
     let stateToken = try foldedSuffix?.stateToken(state)
     var x = noise
     for (index, step) in schedule.steps.enumerated() {
@@ -284,10 +282,7 @@ public struct Policy: Sendable {
       default:
         throw .input("the schedule was made by a policy of the other variant")
       }
-      x = try device.traced(schedule.traces, [x, hidden]) { (inputs) throws(PI0Error) in
-        try Self.eulerStep(
-          inputs[0], velocity: actionOut(inputs[1]), timeStep: schedule.timeStep)
-      }
+      x = try Self.eulerStep(x, velocity: actionOut(hidden), timeStep: schedule.timeStep)
       onProgress(
         PolicyProgress(part: .denoising, completed: index + 1, total: schedule.steps.count))
     }
@@ -332,12 +327,9 @@ private struct SuffixContext {
 
   init(
     cache: KeyValueCache, prefixPadding: Tensor, padding: Tensor, marks: Tensor,
-    rotary: RotaryEmbedding, device: Device
+    rotary: RotaryEmbedding
   ) throws(PI0Error) {
     self.cache = cache
-    let prefixPadding = try prefixPadding.moved(to: device)
-    let padding = try padding.moved(to: device)
-    let marks = try marks.moved(to: device)
     self.rotary = try rotary(AttentionMask.positions(padding: padding, after: prefixPadding))
     mask = try AttentionMask.bias(
       AttentionMask.suffixAllowed(

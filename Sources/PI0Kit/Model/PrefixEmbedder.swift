@@ -32,10 +32,9 @@ public struct PrefixEmbedder: Sendable {
 
   init(_ weights: Weights, _ configuration: PolicyConfiguration) {
     let paligemma = weights.at("paligemma_with_expert.paligemma")
-    let transformer = paligemma.ofTransformers
-    vision = SigLIP(transformer.at("model.vision_tower.vision_model"), configuration.vision)
+    vision = SigLIP(paligemma.at("model.vision_tower.vision_model"), configuration.vision)
     projector = Linear(
-      transformer.at("model.multi_modal_projector.linear"), inputs: configuration.vision.width,
+      paligemma.at("model.multi_modal_projector.linear"), inputs: configuration.vision.width,
       outputs: configuration.language.width)
     tokenTable = paligemma.tensor(
       anyOf: ["model.language_model.embed_tokens.weight", "lm_head.weight"],
@@ -111,7 +110,12 @@ public struct PrefixEmbedder: Sendable {
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for an image of another size.
   public func embed(image: Tensor) throws(PI0Error) -> Tensor {
-    try projector(vision(image.moved(to: projector.weight.device))).moved(to: image.device)
+    try projector(vision(image))
+  }
+
+  /// The same for ``Tensor/patches(_:)`` of images.
+  func embed(patches: Tensor) throws(PI0Error) -> Tensor {
+    try projector(vision(patches: patches))
   }
 
   /// `table[token] * sqrt(width)`: `[batch, length, width]` for int32 `[batch, length]`.

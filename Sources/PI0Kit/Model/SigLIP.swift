@@ -21,7 +21,21 @@ struct SigLIP: Sendable {
 
   /// `[batch, patches, width]` for images `[batch, 3, height, width]` in [-1, 1].
   func callAsFunction(_ images: Tensor) throws(PI0Error) -> Tensor {
-    var x = try embed(images)
+    try encode(embed(images))
+  }
+
+  /// The same for ``Tensor/patches(_:)`` of images.
+  func callAsFunction(patches: Tensor) throws(PI0Error) -> Tensor {
+    try encode(
+      patches.linear(weight: patchWeight.reshaped([patchBias.count, -1]), bias: patchBias)
+        + positionEmbedding)
+  }
+
+  /// Height and width of a patch.
+  var patchSize: Int { patchWeight.shape[3] }
+
+  private func encode(_ x: Tensor) throws(PI0Error) -> Tensor {
+    var x = x
     for layer in layers { x = try layer(x) }
     return try postLayerNorm(x)
   }

@@ -154,7 +154,6 @@ final class GoldenStages {
     let embedder = try required().prefixEmbedder
     let tower = embedder.vision
     let image = try input(Self.imagePrefix + (cameras.first ?? ""))
-      .moved(to: device.forTransformers)
     switch stage {
     case "embeddings": return try tower.embed(image)
     case "post_layernorm": return try tower(image)
@@ -194,7 +193,6 @@ final class GoldenStages {
   private func language(_ stage: String) throws(PI0Error) -> Tensor? {
     let model = try required().languageModel
     let prefix = try prefix()
-    let device = device.forTransformers
     let positions = try AttentionMask.positions(padding: prefix.padding.moved(to: device))
     let context = GemmaContext(
       model: model, input: try prefix.embeddings.moved(to: device),
@@ -250,7 +248,6 @@ final class GoldenStages {
   private func expert(_ stage: String) throws(PI0Error) -> Tensor? {
     let policy = try required()
     let suffix = try suffix(time: 1)
-    let device = device.forTransformers
     let prefixPadding = try prefix().padding.moved(to: device)
     let padding = try suffix.padding.moved(to: device)
     let allowed = try AttentionMask.suffixAllowed(

@@ -326,4 +326,89 @@ final class WormholeBackendTests: XCTestCase {
     XCTAssertThrowsError(try x + x)
     XCTAssertNoThrow(try Device.simulator())
   }
+
+  /// Norms over odd and whole widths, with weights on the host.
+  func testNorms() throws {
+    let device = try device()
+    for (rows, width) in [(1, 32), (51, 64), (33, 40), (70, 100), (5, 1024)] {
+      let x = try random([2, rows, width])
+      let weight = try random([width], seed: 2), bias = try random([width], seed: 3)
+      let modulation = try random([1, 3 * width], seed: 4), two = try random([2, 3 * width], seed: 5)
+      func on(_ t: Tensor, _ x: Tensor) throws(PI0Error) -> Tensor { try x.moved(to: t.device) }
+      try compare("layerNorm \(rows)x\(width)", [x], on: device) { (t) throws(PI0Error) in
+        try t[0].layerNorm(weight: on(t[0], weight), bias: on(t[0], bias))
+      }
+      try compare("rmsNorm \(rows)x\(width)", [x], on: device) { (t) throws(PI0Error) in
+        try t[0].rmsNorm(weight: on(t[0], weight))
+      }
+      for modulation in [modulation, two] {
+        try compare("adaptiveRMSNorm \(rows)x\(width)", [x], on: device) {
+          (t) throws(PI0Error) in
+          try t[0].adaptiveRMSNorm(modulation: on(t[0], modulation)).normalized
+        }
+      }
+    }
+  }
+
+  /// Projections to heads, rotation, attention over two segments with a mask, and back.
+  func testHeads() throws {
+    let device = try device()
+    let close = Tolerance(pcc: 0.9999, maximumError: .infinity, relativeRMS: 0.01)
+    for (batch, rows, heads, shared, width) in [
+      (1, 51, 8, 1, 32), (2, 10, 6, 2, 10), (1, 33, 3, 3, 2), (2, 32, 4, 4, 72), (1, 20, 2, 1, 256),
+    ] {
+      let inner = 48, past = 21
+      let x = try random([batch, rows, inner])
+      func weight(_ heads: Int, _ seed: UInt64) throws -> Tensor {
+        try random([heads * width, inner], scale: 0.3, seed: seed)
+      }
+      let q = Linear(weight: try weight(heads, 2), bias: try random([heads * width], seed: 3))
+      let k = Linear(weight: try weight(shared, 4), bias: nil)
+      let v = Linear(weight: try weight(shared, 5), bias: try random([shared * width], seed: 6))
+      let o = Linear(
+        weight: try random([inner, heads * width], scale: 0.1, seed: 7),
+        bias: try random([inner], seed: 8))
+      let cache = try random([batch, shared, past, width], seed: 9)
+      let mask = try Tensor(
+        (0..<batch * rows * (past + rows)).map {
+          $0 % (past + rows) > past + 3 && $0 / (past + rows) % rows < 2 ? -2e38 : 0
+        }, shape: [batch, 1, rows, past + rows])
+      let table = try RotaryEmbedding(width: width)(
+        Tensor(
+          (0..<batch * rows).map { Int32($0 % rows + past) }, shape: [batch, rows]))
+      let what = "\(batch) x \(rows), \(heads) on \(shared) heads of \(width)"
+      func moved(_ linear: Linear, _ t: Tensor) throws(PI0Error) -> Linear {
+        Linear(
+          weight: try linear.weight.moved(to: t.device),
+          bias: try linear.bias?.moved(to: t.device))
+      }
+      func project(_ t: Tensor) throws(PI0Error) -> (Tensor, KeyValueCache.Layer) {
+        let (cosine, sine) = (
+          try table.cosine.moved(to: t.device), try table.sine.moved(to: t.device)
+        )
+        return (
+          try moved(q, t).toHeads(t, heads).rotated(cosine: cosine, sine: sine),
+          KeyValueCache.Layer(
+            key: try moved(k, t).toHeads(t, shared).rotated(cosine: cosine, sine: sine),
+            value: try moved(v, t).toHeads(t, shared))
+        )
+      }
+      try compare("rotated heads, \(what)", [x], on: device) { (t) throws(PI0Error) in
+        try project(t[0]).0
+      }
+      try compare("attention, \(what)", [x], tolerance: close, on: device) {
+        (t) throws(PI0Error) in
+        let (query, own) = try project(t[0])
+        return try Tensor.attention(query: query, segments: [own], mask: nil)
+      }
+      try compare("attention after a cache, \(what)", [x], tolerance: close, on: device) {
+        (t) throws(PI0Error) in
+        let (query, own) = try project(t[0])
+        let past = KeyValueCache.Layer(
+          key: try cache.moved(to: t[0].device), value: try cache.moved(to: t[0].device))
+        return try moved(o, t[0]).fromHeads(
+          .attention(query: query, segments: [past, own], mask: mask.moved(to: t[0].device)))
+      }
+    }
+  }
 }

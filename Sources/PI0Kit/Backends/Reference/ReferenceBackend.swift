@@ -3,7 +3,6 @@
 ///
 /// Values are float32 throughout, one rounding at the end where the result is a 16-bit type.
 struct ReferenceBackend: Backend {
-  var runsTransformers: Bool { true }
 
   /// A float32 copy of each operand is not made where it is float32 already.
   func compute(

@@ -28,28 +28,47 @@ final class CardProgram: @unchecked Sendable {
 
   // MARK: - Memory
 
-  /// A matrix of zeros for a tensor of `shape`: all dimensions but the last are rows.
-  func makeMatrix(_ shape: [Int]) throws(PI0Error) -> Matrix {
-    try makeMatrix(shape, as: format)
-  }
+  /// Matrices of values that no later command needs, to be used again.
+  private var unused: [Matrix] = []
+  private var isLoaded = false
 
-  /// The same in a format of choice.
-  func makeMatrix(_ shape: [Int], as format: TileFormat) throws(PI0Error) -> Matrix {
-    let rows = shape.dropLast().reduce(1, *)
+  /// A matrix for a tensor of `shape`, all of whose dimensions but the last are rows: zeros, or whatever is
+  /// there for a command that writes all of it.
+  func makeMatrix(
+    _ shape: [Int], as format: TileFormat? = nil, zeros: Bool = true
+  ) throws(PI0Error) -> Matrix {
+    let (format, rows, columns) = (
+      format ?? self.format, shape.dropLast().reduce(1, *), shape.last ?? 1
+    )
+    if !zeros,
+      let index = unused.lastIndex(where: {
+        $0.rows == rows && $0.columns == columns && $0.format == format
+      })
+    {
+      return unused.remove(at: index)
+    }
     let matrix = try session.use { (card) throws(CardError) in
-      try card.allocate(rows: rows, columns: shape.last ?? 1, format: format)
+      zeros
+        ? try card.allocate(rows: rows, columns: columns, format: format)
+        : try card.reserve(rows: rows, columns: columns, format: format)
     }
     owned.append(matrix)
     return matrix
   }
 
+  /// Nobody asks for the matrix' values any more, but for commands that are recorded already.
+  func recycle(_ matrix: Matrix) {
+    if !isLoaded { unused.append(matrix) }
+  }
+
   /// Leaves a matrix to whoever asks for it.
   func release(_ matrix: Matrix) { owned.removeAll { $0 == matrix } }
 
-  /// A matrix of zeros for heads `[batch, heads, rows, width]`, as ``MatrixLayout/heads`` in bfloat16.
-  func makeHeads(_ shape: [Int]) throws(PI0Error) -> Matrix {
+  /// A matrix for heads `[batch, heads, rows, width]`, as ``MatrixLayout/heads`` in bfloat16.
+  func makeHeads(_ shape: [Int], zeros: Bool = true) throws(PI0Error) -> Matrix {
     try makeMatrix(
-      [shape[0] * shape[2], shape[1] * MatrixLayout.headColumns(shape[3])], as: .bfloat16)
+      [shape[0] * shape[2], shape[1] * MatrixLayout.headColumns(shape[3])], as: .bfloat16,
+      zeros: zeros)
   }
 
   /// The matrix of an operand, as ``MatrixLayout/rows``; one in host memory is uploaded, as a constant of
@@ -108,7 +127,7 @@ final class CardProgram: @unchecked Sendable {
   /// A matrix in another format; the same where it has that.
   func converted(_ matrix: Matrix, to format: TileFormat) throws(PI0Error) -> Matrix {
     if matrix.format == format { return matrix }
-    let out = try makeMatrix([matrix.rows, matrix.columns], as: format)
+    let out = try makeMatrix([matrix.rows, matrix.columns], as: format, zeros: false)
     try unary(.none, matrix, into: out)
     return out
   }
@@ -188,7 +207,11 @@ final class CardProgram: @unchecked Sendable {
         storage: ObjectIdentifier(storage), byteOffset: byteOffset, shape: shape, purpose: purpose)
     }
     if let matrix = constants[key] { return matrix }
-    let matrix = try makeMatrix(shape, as: format)
+    let matrix = try session.use { (card) throws(CardError) in
+      try card.reserve(
+        rows: shape.dropLast().reduce(1, *), columns: shape.last ?? 1, format: format)
+    }
+    owned.append(matrix)
     let values = make(x?.numbers() ?? [], shape.last ?? 1)
     try session.use { (card) throws(CardError) in try card.upload(values, to: matrix) }
     constants[key] = matrix
@@ -411,6 +434,7 @@ final class CardProgram: @unchecked Sendable {
   /// Uploads the commands, and counts what a run of them does.
   func load() throws(PI0Error) -> (list: CommandList, report: WorkReport) {
     try session.use { (card) throws(CardError) in
+      isLoaded = true
       let list = try card.load(builder)
       return (list, card.report(on: list))
     }

@@ -45,7 +45,8 @@ final class CardTensor: DeviceStorage {
   }
 
   deinit {
-    if recording == nil, let matrix { session.free(matrix) }
+    guard let matrix else { return }
+    if let recording { recording.recycle(matrix) } else { session.free(matrix) }
   }
 
   func download(

@@ -55,7 +55,8 @@ final class CardTrace: Sendable {
           shape: input.shape, elementType: input.elementType, device: device, storage: storage))
     }
     var outputs: [Output] = []
-    for result in try body(recorded) {
+    let results = try body(recorded)
+    for result in results {
       guard result.cardTensor?.recording === program else {
         throw .device("\(device): the result \(result) of a trace was not computed on the card")
       }
@@ -72,7 +73,9 @@ final class CardTrace: Sendable {
     self.inputs = places
     self.outputs = outputs
     self.device = device
-    let (list, work) = try program.load()
+    let (list, work) = try withExtendedLifetime((recorded, results)) { () throws(PI0Error) in
+      try program.load()
+    }
     self.list = list
     var report = TraceReport(function: name, inputs: inputs.map(\.description), work: work)
     for place in places {

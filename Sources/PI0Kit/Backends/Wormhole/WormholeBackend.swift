@@ -7,15 +7,15 @@ internal import Wormhole
 /// list of its own. The operations of a traced function are recorded once, and then run with one
 /// doorbell.
 ///
-/// What the card does not compute runs on the CPU, on `reference`: integers, transformers, empty
-/// tensors, and moving elements that are in host memory.
+/// What the card does not compute runs on the CPU, on `reference`: integers, empty tensors,
+/// softmax alone, and moving elements that are in host memory.
 final class WormholeBackend: Backend {
   let session: CardSession
   private let weightFormat: TileFormat
   private let activationFormat: TileFormat
   private let cpu = ReferenceBackend()
 
-  var runsTransformers: Bool { true }
+  var records: Bool { true }
   var embedderTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8 : .bfloat16 }
   var policyTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8Policy : .bfloat16Policy }
 
@@ -72,7 +72,8 @@ final class WormholeBackend: Backend {
     let pairs = zip(
       StridedIndices(Array(a.shape.dropLast(2)), to: batch),
       StridedIndices(Array(b.shape.dropLast(2)), to: batch))
-    return try onCard([a, b], shape, type, like: a) { (program, out) throws(PI0Error) in
+    return try onCard([a, b], shape, type, like: a, inParts: true) {
+      (program, out) throws(PI0Error) in
       let (left, right) = (try program.matrix(of: a), try program.matrix(of: b))
       for (index, (i, j)) in pairs.enumerated() {
         let x = try program.makeMatrix([m, inner])
@@ -162,7 +163,9 @@ final class WormholeBackend: Backend {
       }
     }
     let format = movedFormat(tensors)
-    return try onCard(tensors, shape, tensors[0].elementType, like: tensors[0], as: format) {
+    return try onCard(
+      tensors, shape, tensors[0].elementType, like: tensors[0], as: format, inParts: true
+    ) {
       (program, out) throws(PI0Error) in
       let isLast = axis == shape.count - 1
       let inner = isLast ? 1 : shape[(axis + 1)..<(shape.count - 1)].reduce(1, *)
@@ -194,7 +197,7 @@ final class WormholeBackend: Backend {
         try self.cpu.slice(t[0], axis: axis, range: range, shape: shape)
       }
     }
-    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x]), inParts: true) {
       (program, out) throws(PI0Error) in
       let source = try program.matrix(of: x)
       if axis == shape.count - 1 {
@@ -219,7 +222,7 @@ final class WormholeBackend: Backend {
     if (shape.last ?? 1) == (x.shape.last ?? 1), x.cardTensor?.layout == .rows {
       return try x.viewed(shape: shape)
     }
-    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x]), inParts: true) {
       (program, out) throws(PI0Error) in
       try program.reshape(program.matrix(of: x), into: out)
     }
@@ -234,7 +237,7 @@ final class WormholeBackend: Backend {
     let strides = Shape.strides(x.shape.dropLast())
     let rows = StridedIndices(
       Array(shape.dropLast()), strides: order.dropLast().map { strides[$0] })
-    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x]), inParts: true) {
       (program, out) throws(PI0Error) in
       try program.gather(
         program.matrix(of: x), rows: .table(program.makeRowTable(rows.map(UInt32.init))), into: out)
@@ -254,7 +257,7 @@ final class WormholeBackend: Backend {
       steps += [0, stride]
     }
     let rows = StridedIndices(split, strides: steps).map(UInt32.init)
-    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x])) {
+    return try onCard([x], shape, x.elementType, like: x, as: movedFormat([x]), inParts: true) {
       (program, out) throws(PI0Error) in
       let source = try program.matrix(of: x)
       let table = try program.makeRowTable(rows)
@@ -271,7 +274,7 @@ final class WormholeBackend: Backend {
         try self.cpu.lookUp(t[0], in: t[1], shape: shape)
       }
     }
-    return try onCard([tokens], shape, table.elementType, like: tokens) {
+    return try onCard([tokens], shape, table.elementType, like: tokens, inParts: true) {
       (program, out) throws(PI0Error) in
       try program.gather(
         self.session.weight(table, transposed: false, as: self.activationFormat),
@@ -362,7 +365,8 @@ final class WormholeBackend: Backend {
       batch == 1
       || (([rows] + keys).allSatisfy { $0 % 32 == 0 } && (mask?.shape[0] ?? 1) == 1)
     return try onCard(
-      [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads
+      [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads,
+      inParts: !isTogether
     ) { (program, out) throws(PI0Error) in
       let q = try program.heads(of: query)
       var matrices: [CommandBuilder.KeySegment] = []
@@ -391,7 +395,7 @@ final class WormholeBackend: Backend {
           parts.append(
             .init(keys: try part(matrix.keys, item), values: try part(matrix.values, item)))
         }
-        let result = try program.makeMatrix([rows, out.columns], as: .bfloat16)
+        let result = try program.makeMatrix([rows, out.columns], as: .bfloat16, zeros: false)
         try program.attention(
           part(q, item), parts, heads: heads, sharedHeads: sharedHeads,
           mask: program.attentionMask(mask, item: item, rows: rows, segments: keys), scale: scale,
@@ -540,15 +544,16 @@ final class WormholeBackend: Backend {
   /// - Parameters:
   ///   - layout: of the result; heads are bfloat16.
   ///   - format: of the result's rows; where nil, that of activations.
+  ///   - inParts: `emit` leaves some of the matrix as it is, which must be zeros.
   private func onCard(
     _ operands: [Tensor?], _ shape: [Int], _ type: ElementType, like x: Tensor,
-    _ layout: MatrixLayout = .rows, as format: TileFormat? = nil,
+    _ layout: MatrixLayout = .rows, as format: TileFormat? = nil, inParts: Bool = false,
     _ emit: (CardProgram, Matrix) throws(PI0Error) -> Void
   ) throws(PI0Error) -> Tensor {
     func makeMatrix(_ program: CardProgram) throws(PI0Error) -> Matrix {
       switch layout {
-      case .rows: try program.makeMatrix(shape, as: format ?? activationFormat)
-      case .heads: try program.makeHeads(shape)
+      case .rows: try program.makeMatrix(shape, as: format, zeros: inParts)
+      case .heads: try program.makeHeads(shape, zeros: inParts)
       }
     }
     let recording = operands.lazy.compactMap { $0?.cardTensor?.recording }.first
