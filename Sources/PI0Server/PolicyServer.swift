@@ -24,7 +24,8 @@ public final class PolicyServer: Sendable {
   public let address: SocketAddress
   private let listener: any Channel
   private let group: MultiThreadedEventLoopGroup
-  private let connections: ConnectionRegistry
+  let connections: ConnectionRegistry
+  let statistics: ServerStatistics
   private let queue: InferenceQueue
   private let isStopped = Atomic(false)
 
@@ -76,6 +77,7 @@ public final class PolicyServer: Sendable {
     }
     self.group = group
     self.connections = connections
+    self.statistics = statistics
     self.queue = queue
   }
 
@@ -159,6 +161,8 @@ final class ConnectionRegistry: Sendable {
   private let limit: Int
 
   init(limit: Int) { self.limit = limit }
+
+  var count: Int { state.withLock { $0.channels.count } }
 
   /// - Throws: where there are too many, or the server is being stopped.
   func add(_ channel: any Channel) throws {
