@@ -83,7 +83,7 @@ let package = Package(
     .testTarget(
       name: "WormholeEmulatorTests",
       dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
-    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"]),
+    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "PI0Tokenizer", "CMicroKernels"]),
     .testTarget(name: "PI0TokenizerTests", dependencies: ["PI0Tokenizer", "PI0Kit"]),
     .testTarget(
       name: "PI0ServerTests",
