@@ -68,6 +68,7 @@ final class Coprocessor {
       counters: addressCounters, configuration: configuration)
     packer = Packer(
       l1: l1, destination: destination, counters: addressCounters, configuration: configuration)
+    configuration.seedRandomNumbers = { [vectorUnit] in vectorUnit.seedRandomNumbers($0) }
   }
 
   // MARK: - From the cores
@@ -501,6 +502,7 @@ final class Coprocessor {
     include(0x400, bankReady[sourceA.matrixBank])
     include(0x800, bankReady[2 + sourceB.matrixBank])
     latch(blocks, until: end, .idle, cost, number, thread)
+    if conditions & 0x80 != 0, blocks & 0x100 != 0 { destination.settle() }
     return true
   }
 
