@@ -118,7 +118,7 @@ extension Tile: CoreBus {
     switch offset {
     case Synchronisation.drained:
       guard coprocessor.isDrained(thread: thread) else { return .wait }
-      core.clock = max(core.clock, coprocessor.clock(thread: thread))
+      core.clock = max(core.clock, coprocessor.drainClock(thread: thread))
       return .value(0, pure: true)
     case Synchronisation.expanded: return .value(0, pure: true)
     case Synchronisation.semaphores where offset % 4 == 0:
