@@ -88,7 +88,8 @@ let package = Package(
     .testTarget(
       name: "PI0ServerTests",
       dependencies: [
-        "PI0Server", "PI0Kit", .product(name: "NIOCore", package: "swift-nio"),
+        "PI0Server", "PI0Kit", "Wormhole",
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),

@@ -1,3 +1,5 @@
+import Foundation
+import Wormhole
 import XCTest
 
 @testable import PI0Server
@@ -37,6 +39,25 @@ final class MonitoringTests: XCTestCase {
       }
     }
     XCTAssertGreaterThan(types.count, 8)
+  }
+
+  func testCards() throws {
+    let json = """
+      [{"index": 0, "devicePath": "/dev/tenstorrent/0", "board": "n300", "nearestCores": [],
+        "telemetry": {"temperature": 45.5, "power": 22}},
+       {"index": 3, "devicePath": "/dev/tenstorrent/3", "board": "n150", "nearestCores": [],
+        "telemetry": {"temperature": 61}}]
+      """
+    let cards = try JSONDecoder().decode([CardInformation].self, from: Data(json.utf8))
+    let text = PrometheusText(ServerStatistics.State(), cards: cards, usage: ProcessUsage()).text
+    XCTAssertTrue(text.contains("\npi0_card_temperature_celsius{card=\"0\"} 45.5\n"), text)
+    XCTAssertTrue(text.contains("\npi0_card_temperature_celsius{card=\"3\"} 61.0\n"), text)
+    XCTAssertTrue(text.contains("\npi0_card_power_watts{card=\"0\"} 22.0\n"), text)
+    XCTAssertFalse(text.contains("pi0_card_power_watts{card=\"3\"}"), text)
+
+    let status = StatusJSON(ServerStatistics(), policy: EchoPolicy(), cards: cards)
+    XCTAssertEqual(status.cards.map(\.name), ["n300 0", "n150 3"])
+    XCTAssertEqual(status.cards.map(\.temperature), [45.5, 61])
   }
 
   func testProcessUsageIsThisProcess() throws {

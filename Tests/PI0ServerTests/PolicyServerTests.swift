@@ -242,6 +242,16 @@ final class PolicyServerTests: XCTestCase {
     XCTAssertEqual(server.statistics.snapshot.errors[.framing], 7)
   }
 
+  func testLimitsBeyondReason() throws {
+    let server = try server(EchoPolicy()) { $0.messageLimits.byteCount = .max }
+    XCTAssertEqual(try TestClient.connected(port: server.port).client.echo(2), 2)
+    let none = try self.server(EchoPolicy()) { $0.messageLimits.byteCount = -1 }
+    let (client, _) = try TestClient.connected(port: none.port)
+    try client.write(TestClient.frame(0x82, [0x80]))
+    guard case .text(let reason) = try client.receive() else { return XCTFail("taken") }
+    XCTAssertTrue(reason.contains("more than the -1 bytes"), reason)
+  }
+
   // MARK: - Time
 
   func testSilentClientsAreCutOffAndLiveOnesAreNot() throws {
@@ -416,6 +426,9 @@ final class PolicyServerTests: XCTestCase {
     let first = try server(EchoPolicy())
     XCTAssertThrowsError(try server(EchoPolicy()) { $0.port = first.port }) {
       XCTAssertTrue("\($0)".contains("cannot listen at 127.0.0.1 port \(first.port)"), "\($0)")
+    }
+    XCTAssertThrowsError(try server(EchoPolicy()) { $0.port = 70_000 }) {
+      XCTAssertTrue("\($0)".contains("no port 70000"), "\($0)")
     }
     let files = ServerConfiguration.TLSFiles(certificate: "/none.pem", key: "/none.key")
     XCTAssertThrowsError(try server(EchoPolicy()) { $0.tls = files }) {
