@@ -16,7 +16,6 @@ public struct Device: Sendable {
     Device(name: "cpu", backend: CPUBackend(threads: threads))
   }
 
-
   init(name: String, backend: any Backend) {
     self.name = name
     self.backend = backend

@@ -353,7 +353,8 @@ final class WormholeBackendTests: XCTestCase {
     for (rows, width) in [(1, 32), (51, 64), (33, 40), (70, 100), (5, 1024)] {
       let x = try random([2, rows, width])
       let weight = try random([width], seed: 2), bias = try random([width], seed: 3)
-      let modulation = try random([1, 3 * width], seed: 4), two = try random([2, 3 * width], seed: 5)
+      let modulation = try random([1, 3 * width], seed: 4),
+        two = try random([2, 3 * width], seed: 5)
       func on(_ t: Tensor, _ x: Tensor) throws(PI0Error) -> Tensor { try x.moved(to: t.device) }
       try compare("layerNorm \(rows)x\(width)", [x], on: device) { (t) throws(PI0Error) in
         try t[0].layerNorm(weight: on(t[0], weight), bias: on(t[0], bias))

@@ -12,7 +12,6 @@ final class CPUBackend: Backend {
   /// For what moves few elements, or types that no policy computes with.
   let reference = ReferenceBackend()
 
-
   /// - Parameters:
   ///   - threads: as many as there are fast cores unless given.
   ///   - instructions: the widest that the processor has unless given.

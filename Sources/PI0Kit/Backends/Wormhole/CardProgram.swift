@@ -92,7 +92,9 @@ final class CardProgram: @unchecked Sendable {
   func heads(of x: Tensor) throws(PI0Error) -> Matrix {
     let (batch, heads, count, width) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
     guard let card = x.cardTensor else {
-      return try constant(x, .heads, shape: [batch * count, heads * MatrixLayout.headColumns(width)]) {
+      return try constant(
+        x, .heads, shape: [batch * count, heads * MatrixLayout.headColumns(width)]
+      ) {
         (values, columns) -> [Float] in
         var out = [Float](repeating: 0, count: batch * count * columns)
         var next = 0
