@@ -79,7 +79,8 @@ let package = Package(
       ]),
 
     .testTarget(
-      name: "WormholeTests", dependencies: ["Wormhole", "CTTDevice", "TensixISA"]),
+      name: "WormholeTests",
+      dependencies: ["Wormhole", "WormholeEmulator", "CEmulatorKernels", "CTTDevice", "TensixISA"]),
     .testTarget(
       name: "WormholeEmulatorTests",
       dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
