@@ -63,6 +63,8 @@ extension Tile: CoreBus {
     switch address {
     case Region.instructions: return try push(value, address, core)
     case Region.noc, Region.tdma, Region.debug:
+      issuer = core
+      defer { issuer = nil }
       try storeShared(value, UInt64(address), clock: core.clock)
     case Region.synchronisation:
       try storeSynchronisation(value, address - Region.synchronisation.lowerBound, core)
