@@ -94,6 +94,16 @@ final class HazardTests: XCTestCase {
     XCTAssertTrue(unused.text.contains("not used"), unused.text)
   }
 
+  func testTheConfigurationOfLoopsWaitsForTheirExpansion() throws {
+    let words = [1, 4, Tensix.nop, Tensix.nop, Tensix.nop, zeroes, Tensix.nop, zeroes, zeroes]
+    let loop: UInt32 = 0xFFB8_0000
+    let configure = words.enumerated().flatMap { store($0.element, loop + 4 * UInt32($0.offset)) }
+    let wait = [RISCV.sw(0, 4, 7), RISCV.lw(10, 4, 7), Self.use]
+    try assertPasses(configure, push(Tensix.mop()), wait, configure, push(Tensix.mop()))
+    let error = try XCTUnwrap(run(configure, push(Tensix.mop()), configure))
+    XCTAssertTrue(error.text.contains("MOP configuration word 0"), error.text)
+  }
+
   // MARK: - The NoC
 
   /// Stores a word, and has NoC 0 write 16 bytes around it to another place of the same tile.

@@ -124,7 +124,9 @@ extension Tile: CoreBus {
       guard coprocessor.isDrained(thread: thread) else { return .wait }
       core.clock = max(core.clock, coprocessor.drainClock(thread: thread))
       return .value(0, pure: true)
-    case Synchronisation.expanded: return .value(0, pure: true)
+    case Synchronisation.expanded:
+      guard coprocessor.isExpanded(thread: thread) else { return .wait }
+      return .value(0, pure: true)
     case Synchronisation.semaphores where offset % 4 == 0:
       return .value(
         try coprocessor.readSemaphore(Int(offset - Synchronisation.semaphores.lowerBound) / 4),
