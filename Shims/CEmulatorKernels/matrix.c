@@ -197,13 +197,6 @@ typedef struct {
   lanes16 mantissa;
 } factor_lanes;
 
-#define EK_EVEN \
-  0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, \
-    50, 52, 54, 56, 58, 60, 62
-#define EK_ODD \
-  1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, \
-    51, 53, 55, 57, 59, 61, 63
-
 // Everything that takes or returns such vectors is inlined: no calling convention matters.
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -212,8 +205,8 @@ typedef struct {
 #define EK(name) EK_SUFFIXED(name, EK_TARGET)
 #define EK_INLINE static __attribute__((always_inline)) inline
 
-// What the instruction sets do differently: a times b with the upper bits rounded, 2^(13 - count),
-// two values of a row in 16 lanes each, and the leading zeros of positive numbers.
+// What the instruction sets do differently: a times b with the upper bits rounded, 2^(13 - count), and
+// the leading zeros of positive numbers.
 
 #define EK_TARGET portable
 EK_INLINE lanes16 EK(multiply_high)(lanes16 a, lanes16 b) {
@@ -223,13 +216,6 @@ EK_INLINE lanes16 EK(multiply_high)(lanes16 a, lanes16 b) {
 }
 EK_INLINE lanes16 EK(power)(lanes16 count) {
   return (lanes16)0x2000 >> __builtin_elementwise_min(count, (lanes16)14);
-}
-EK_INLINE lanes16 EK(spread)(const int16_t *row, int step) {
-  halves first = (uint16_t)row[step], second = (uint16_t)row[step + 8];
-  lanes16 both;
-  both.lo = (columns16)first;
-  both.hi = (columns16)second;
-  return both;
 }
 EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
   typedef float float_lanes __attribute__((ext_vector_type(16)));
@@ -268,9 +254,6 @@ EK_INLINE __m256i EK(power_half)(__m256i count) {
 EK_INLINE lanes16 EK(power)(lanes16 count) {
   return EK(of_halves)(EK(power_half)(EK_HALF(count.lo)), EK(power_half)(EK_HALF(count.hi)));
 }
-EK_INLINE lanes16 EK(spread)(const int16_t *row, int step) {
-  return EK(of_halves)(_mm256_set1_epi16(row[step]), _mm256_set1_epi16(row[step + 8]));
-}
 EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
   typedef float float_lanes __attribute__((ext_vector_type(16)));
   float_lanes converted = __builtin_convertvector(value & ~(value >> 1), float_lanes);
@@ -289,12 +272,6 @@ EK_INLINE lanes16 EK(multiply_high)(lanes16 a, lanes16 b) {
 }
 EK_INLINE lanes16 EK(power)(lanes16 count) {
   return (lanes16)_mm512_srlv_epi16(_mm512_set1_epi16(0x2000), (__m512i)count);
-}
-EK_INLINE lanes16 EK(spread)(const int16_t *row, int step) {
-  __m512i both = _mm512_castsi256_si512(_mm256_load_si256((const __m256i *)row));
-  __m512i index = _mm512_inserti64x4(
-    _mm512_set1_epi16((short)step), _mm256_set1_epi16((short)(step + 8)), 1);
-  return (lanes16)_mm512_permutexvar_epi16(index, both);
 }
 EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
   return (lanes32)_mm512_lzcnt_epi32((__m512i)value);

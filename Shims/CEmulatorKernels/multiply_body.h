@@ -1,15 +1,14 @@
-// Included by matrix.c once for each instruction set. A vector of 32 lanes holds 16 columns of the
-// first eight products' group and 16 of the second's; 16 bits are enough for a product, a sum of
-// eight and an exponent.
+// Included by matrix.c once for each instruction set. In a vector of 32 lanes, those of 16 columns of
+// the first eight products' group and of the second's alternate; 16 bits are enough for a product, a
+// sum of eight and an exponent.
 //
 // A product p that is to be shifted right by d with rounding is (4 p 2^(13 - d) + 2^14) >> 15. The
 // magnitude's halves are rounded up, so a negative 4 p first becomes one less.
 
-/// Of two rows of a source.
+/// Of two rows of a source, whose data alternate.
 EK_INLINE factor_lanes EK(factors)(lanes32 first, lanes32 second) {
-  lanes16 x = (lanes16)first, y = (lanes16)second;
-  lanes16 upper = __builtin_shufflevector(x, y, EK_ODD);
-  lanes16 lower = __builtin_shufflevector(x, y, EK_EVEN);
+  lanes16 upper = (lanes16)((second & ~0xFFFF) | (first >> 16 & 0xFFFF));
+  lanes16 lower = (lanes16)(second << 16 | (first & 0xFFFF));
   factor_lanes factors;
   factors.sign = upper >> 15;
   factors.exponent = upper >> 7 & 0xFF;
@@ -29,22 +28,29 @@ EK_INLINE void EK(multiply_rows)(
   const accumulation *how, const bool wide, const bool fp16) {
   // Factors: mantissas with their signs, and exponents. A zero's is far below all others.
   lanes16 mantissas_a[8], exponents_a[8];
-  int16_t mantissas_b[8][16] __attribute__((aligned(64)));
-  int16_t exponents_b[8][16] __attribute__((aligned(64)));
+  // Data i and i + 8 of SrcB's rows, in 16 bits each.
+  int32_t mantissas_b[8][8] __attribute__((aligned(64)));
+  int32_t exponents_b[8][8] __attribute__((aligned(64)));
   for (int step = 0; step < 8; step++) {
     lanes32 first, second;
     memcpy(&first, a + 16 * step, sizeof first);
     memcpy(&second, a + 16 * (step + 8), sizeof second);
-    factor_lanes factor = EK(factors)(first & (int32_t)format->kept_a, second & (int32_t)format->kept_a);
+    factor_lanes factor =
+      EK(factors)(first & (int32_t)format->kept_a, second & (int32_t)format->kept_a);
     lanes16 mantissa = how->low_a ? factor.mantissa >> 1 & 31 : (factor.mantissa | 0x400) >> 6;
     mantissas_a[step] = ((mantissa << 2) ^ factor.sign) - factor.sign;
     exponents_a[step] = factor.exponent;
   }
   for (int row = 0; row < rows; row += 2) {
+    lanes32 even, odd;
+    memcpy(&even, b + 16 * row, sizeof even);
+    memcpy(&odd, b + 16 * (row + 1), sizeof odd);
+    even &= (int32_t)format->kept_b;
+    odd &= (int32_t)format->kept_b;
     lanes32 first, second;
-    memcpy(&first, b + 16 * row, sizeof first);
-    memcpy(&second, b + 16 * (row + 1), sizeof second);
-    factor_lanes factor = EK(factors)(first & (int32_t)format->kept_b, second & (int32_t)format->kept_b);
+    first.lo = even.lo, first.hi = odd.lo;
+    second.lo = even.hi, second.hi = odd.hi;
+    factor_lanes factor = EK(factors)(first, second);
     lanes16 mantissa = how->low_b ? (factor.mantissa & 15) << 3 : (factor.mantissa | 0x400) >> 4;
     mantissa = (mantissa ^ factor.sign) - factor.sign;
     memcpy(mantissas_b[row], &mantissa, sizeof mantissa);
@@ -54,8 +60,8 @@ EK_INLINE void EK(multiply_rows)(
   for (int row = 0; row < rows; row++) {
     lanes16 products[8], exponents[8], largest = INT16_MIN / 2;
     for (int step = 0; step < 8; step++) {
-      products[step] = mantissas_a[step] * EK(spread)(mantissas_b[row], step);
-      exponents[step] = exponents_a[step] + EK(spread)(exponents_b[row], step);
+      products[step] = mantissas_a[step] * (lanes16)(lanes32)mantissas_b[row][step];
+      exponents[step] = exponents_a[step] + (lanes16)(lanes32)exponents_b[row][step];
       largest = __builtin_elementwise_max(largest, exponents[step]);
     }
     lanes16 sum = 0;
@@ -68,10 +74,8 @@ EK_INLINE void EK(multiply_rows)(
     exponent = __builtin_elementwise_max(exponent, floor);
 
     // 16 columns from here on.
-    lanes32 sum0 = __builtin_convertvector(sum.lo, lanes32) << 13;
-    lanes32 sum1 = __builtin_convertvector(sum.hi, lanes32) << 13;
-    lanes32 exponent0 = __builtin_convertvector(exponent.lo, lanes32);
-    lanes32 exponent1 = __builtin_convertvector(exponent.hi, lanes32);
+    lanes32 sum0 = (lanes32)sum << 16 >> 3, sum1 = ((lanes32)sum & ~0xFFFF) >> 3;
+    lanes32 exponent0 = (lanes32)exponent << 16 >> 16, exponent1 = (lanes32)exponent >> 16;
     halves upper, lower;
     memcpy(&upper, dst.upper + 16 * row, sizeof upper);
     if (dst.zeroed[row]) { upper = 0; }
