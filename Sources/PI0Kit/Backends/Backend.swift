@@ -8,10 +8,20 @@ protocol Backend: Sendable {
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
+  /// The same, times a tensor of the result's shape.
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
   /// `a` is `[..., m, k]`, `b` is `[..., k, n]`, their leading dimensions broadcast.
   func matmul(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor
   func attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// The same with a mask of which each different row is there once.
+  func attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
   func patchConvolution(
@@ -48,6 +58,9 @@ protocol Backend: Sendable {
 
   /// Whether attention, norms and all else of a transformer are computed here.
   var runsTransformers: Bool { get }
+  /// Whether an embedder uses products of weights that were carried out at load. Elsewhere it
+  /// computes what its definition says: `reference` to be compared with, a card as one trace.
+  var computesFolded: Bool { get }
   /// How near an embedder's results come to PyTorch's in float32.
   var embedderTolerance: Tolerance { get }
   /// How near a whole policy's results come.
@@ -62,8 +75,26 @@ protocol Backend: Sendable {
 }
 
 extension Backend {
+  var computesFolded: Bool { false }
   var embedderTolerance: Tolerance { .float32 }
   var policyTolerance: Tolerance { .float32 }
+
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try linear(
+      x, weight: weight, bias: bias, activation: activation, shape: shape, type: type) * factor
+  }
+
+  func attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try attention(
+      query: query, key: key, value: value, mask: bias.matrix(), scale: scale, shape: shape,
+      type: type)
+  }
 
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]

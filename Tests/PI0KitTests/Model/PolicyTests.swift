@@ -128,8 +128,7 @@ final class PolicyTests: XCTestCase {
         images: inputs.images, imageMasks: inputs.imageMasks, tokens: inputs.tokens,
         tokenMask: inputs.tokenMask)
       let rotary = try policy.rotary(AttentionMask.positions(padding: prefix.padding))
-      let mask = try AttentionMask.bias(
-        AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks))
+      let mask = try AttentionMask.bias(padding: prefix.padding, marks: prefix.marks)
       let cache = try policy.keyValueCache(prefix)
       // Every layer in full, and the keys and values it computes on its way.
       var x = prefix.embeddings
@@ -222,7 +221,7 @@ final class PolicyTests: XCTestCase {
     XCTAssertEqual(moment(4), 3, accuracy: 0.1)
     XCTAssertTrue(noise.allSatisfy(\.isFinite))
     // SplitMix64's published first output for seed 1234567.
-    var generator = SplitMix64(state: 1_234_567)
+    var generator = SplitMix64(seed: 1_234_567)
     XCTAssertEqual(generator.next(), 6_457_827_717_110_365_317)
   }
 
