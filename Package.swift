@@ -83,12 +83,14 @@ let package = Package(
     .testTarget(
       name: "WormholeEmulatorTests",
       dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
-    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "CMicroKernels"]),
+    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "PI0Tokenizer", "CMicroKernels"]),
     .testTarget(name: "PI0TokenizerTests", dependencies: ["PI0Tokenizer", "PI0Kit"]),
     .testTarget(
       name: "PI0ServerTests",
       dependencies: [
-        "PI0Server", "PI0Kit", .product(name: "NIOEmbedded", package: "swift-nio"),
+        "PI0Server", "PI0Kit", "Wormhole",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "pi0Tests", dependencies: ["pi0", "PI0Kit"]),
   ],

@@ -13,6 +13,7 @@ from.
 
 import argparse
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -27,10 +28,19 @@ FIXTURES = ROOT / "Tests" / "Fixtures"
 COMMAND = "python3 Scripts/make-fixtures.py"
 
 TORCH = "2.13.0"
-PACKAGES = ["numpy==2.4.6", "safetensors==0.8.0", "pillow==13.0.0", "msgpack==1.2.4"]
+PACKAGES = [
+    "numpy==2.4.6",
+    "safetensors==0.8.0",
+    "pillow==13.0.0",
+    "msgpack==1.2.4",
+    "sentencepiece==0.2.3",
+    "transformers==5.5.4",
+    "draccus==0.11.6",
+]
 # Installed without what they ask for: of openpi-client the messages alone are used, which do well
-# with the newer NumPy.
-ALONE = ["openpi-client==0.1.2"]
+# with the newer NumPy; of lerobot its policies, without robots, cameras and data sets, and they run
+# on an older Python than it asks for; of mistral-common a file.
+ALONE = ["openpi-client==0.1.2", "lerobot==0.6.1", "mistral-common==1.13.1"]
 
 # One path through PyTorch's kernels, whatever the processor.
 SETTINGS = {
@@ -61,7 +71,7 @@ def run_inside_environment():
         if small.returncode != 0:
             print(f"no torch {TORCH}+cpu here: installing the larger torch {TORCH}", flush=True)
         subprocess.run([*pip, f"torch=={TORCH}", *PACKAGES], check=True)
-        subprocess.run([*pip, "--no-deps", *ALONE], check=True)
+        subprocess.run([*pip, "--no-deps", "--ignore-requires-python", *ALONE], check=True)
         installed.write_text("\n".join(packages) + "\n")
     os.execve(python, [python, __file__, *sys.argv[1:]], {**os.environ, **SETTINGS})
 
@@ -74,7 +84,7 @@ def write_fixtures(directory):
     import safetensors
     import torch
 
-    from fixtures import example, images, messages, operations
+    from fixtures import example, images, messages, operations, robots, tokenizers
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -88,6 +98,10 @@ def write_fixtures(directory):
         made[f"images/{name}"] = about
     for name, about in messages.write_messages(directory / "messages").items():
         made[f"messages/{name}"] = about
+    for name, about in tokenizers.write_tokenizers(directory / "tokenizers").items():
+        made[f"tokenizers/{name}"] = about
+    for name, about in robots.write_robots(directory / "robots").items():
+        made[f"robots/{name}"] = about
 
     files = {}
     for name, about in made.items():
@@ -103,6 +117,10 @@ def write_fixtures(directory):
             "safetensors": safetensors.__version__,
             "pillow": PIL.__version__,
             "msgpack": ".".join(map(str, msgpack.version)),
+        }
+        | {
+            package: importlib.metadata.version(package)
+            for package in ("lerobot", "mistral-common", "sentencepiece", "transformers")
         },
         "files": dict(sorted(files.items())),
     }

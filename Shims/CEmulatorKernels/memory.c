@@ -45,6 +45,24 @@ bool ek_l1_was_written(const struct ek_l1 *l1, uint32_t address, uint32_t count)
   return all == ~UINT64_C(0);
 }
 
+void ek_l1_update_watches(struct ek_l1 *l1) {
+  uint32_t low = ~0u, high = 0;
+  if (l1->counter_bytes) {
+    low = l1->counters;
+    high = l1->counters + l1->counter_bytes - 1;
+  }
+  for (int i = 0; i < ek_tile_cores; i++) {
+    const struct ek_core *core = l1->cores[i];
+    if (!core || core->state != ek_polling) continue;
+    for (uint32_t n = 0; n < core->watch_count; n++) {
+      if (core->watches[n] < low) low = core->watches[n];
+      if (core->watches[n] + 3 > high) high = core->watches[n] + 3;
+    }
+  }
+  l1->watch_low = low;
+  l1->watch_high = high;
+}
+
 static bool wake_watchers(struct ek_l1 *l1, uint32_t address, uint32_t count, uint64_t clock) {
   bool woke = false;
   for (int i = 0; i < ek_tile_cores; i++) {

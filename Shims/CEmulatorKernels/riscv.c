@@ -113,7 +113,6 @@ void ek_core_initialise(
   core->cache = cache;
   cache[0].pc = 1;
   core->ram_bytes = ram_bytes;
-  core->synchronising = no_register;
 }
 
 void ek_core_flush(struct ek_core *core) {
@@ -129,21 +128,6 @@ static void leave_loop(struct ek_core *core) {
   core->loop_pc = 1;
 }
 
-/// The bounds of what parked cores watch.
-static void update_watches(struct ek_l1 *l1) {
-  uint32_t low = ~0u, high = 0;
-  for (int i = 0; i < ek_tile_cores; i++) {
-    const struct ek_core *core = l1->cores[i];
-    if (!core || core->state != ek_polling) continue;
-    for (uint32_t n = 0; n < core->watch_count; n++) {
-      if (core->watches[n] < low) low = core->watches[n];
-      if (core->watches[n] + 3 > high) high = core->watches[n] + 3;
-    }
-  }
-  l1->watch_low = low;
-  l1->watch_high = high;
-}
-
 void ek_core_reset(struct ek_core *core, uint32_t pc) {
   bool polled = core->state == ek_polling;
   ek_core_flush(core);
@@ -152,15 +136,15 @@ void ek_core_reset(struct ek_core *core, uint32_t pc) {
   core->x[0] = 0;
   core->blocked = 0xFFFFFFFE;
   core->loading = 0;
-  core->synchronising = no_register;
+  core->is_synchronising = false;
   leave_loop(core);
-  if (polled) update_watches(core->l1);
+  if (polled) ek_l1_update_watches(core->l1);
 }
 
 void ek_core_hold(struct ek_core *core) {
   bool polled = core->state == ek_polling;
   core->state = ek_held;
-  if (polled) update_watches(core->l1);
+  if (polled) ek_l1_update_watches(core->l1);
 }
 
 void ek_core_wake(struct ek_core *core, uint64_t clock) {
@@ -174,7 +158,7 @@ void ek_core_wake(struct ek_core *core, uint64_t clock) {
   // It stands where the loop begins, and comes back here after one round.
   core->watch_count = 0;
   core->reads_registers = false;
-  if (polled) update_watches(core->l1);
+  if (polled) ek_l1_update_watches(core->l1);
 }
 
 void ek_core_wait(struct ek_core *core) {
@@ -190,7 +174,7 @@ static bool is_polling(struct ek_core *core, uint32_t pc, uint64_t blocked) {
     if (core->loop_has_registers && undefined == core->loop_undefined &&
         memcmp(core->loop_registers, core->x, 32 * 4) == 0) {
       core->state = ek_polling;
-      update_watches(core->l1);
+      ek_l1_update_watches(core->l1);
       return true;
     }
     memcpy(core->loop_registers, core->x, 32 * 4);
@@ -291,7 +275,7 @@ static inline __attribute__((always_inline)) enum ek_stop run(
     clock += (cycles);                              \
     instructions++;                                 \
     pc += 4;                                        \
-    if (single) { stop = ek_stop_horizon; goto leave; } \
+    if (single) { stop = ek_stop_stepped; goto leave; } \
     FETCH;                                          \
   } while (0)
 #define JUMP(target)                                \
@@ -306,7 +290,7 @@ static inline __attribute__((always_inline)) enum ek_stop run(
       stop = ek_stop_horizon;                       \
       goto leave;                                   \
     }                                               \
-    if (single) { stop = ek_stop_horizon; goto leave; } \
+    if (single) { stop = ek_stop_stepped; goto leave; } \
     FETCH;                                          \
   } while (0)
 #define BIT(reg) (UINT64_C(1) << (reg))
@@ -412,25 +396,28 @@ jumped_back:
     goto leave;
   }
   if (single || clock >= horizon) {
-    stop = ek_stop_horizon;
+    stop = clock >= horizon ? ek_stop_horizon : ek_stop_stepped;
     goto leave;
   }
   FETCH;
 
-  // A load has its address; bytes that were never written are undefined in private RAM, and an error
-  // in L1, which others share.
+  // A load has its address. What was never written is undefined in private RAM, and an error in L1,
+  // which others share. A word may be written in part: programs take halves of it.
 #define LOAD(bytes, type, shift)                                                        \
   do {                                                                                  \
     NEED1;                                                                              \
     address = A + I;                                                                    \
     size = (bytes);                                                                     \
     if (__builtin_expect(address & (size - 1), 0)) goto misaligned;                     \
-    if (__builtin_expect(core->synchronising != no_register, 0)) goto synchronise;      \
+    if (__builtin_expect(core->is_synchronising, 0) &&                                  \
+        address - ek_ram_address >= core->ram_bytes)                                    \
+      goto synchronise;                                                                 \
     rd = e->rd;                                                                         \
     type loaded_;                                                                       \
     if (address < ek_l1_bytes) {                                                        \
       uint32_t mask_ = ((1u << size) - 1) << (address & 7);                             \
-      if (__builtin_expect((core->l1->written[address / 8] & mask_) != mask_, 0))       \
+      uint32_t marks_ = core->l1->written[address / 8] & mask_;                         \
+      if (__builtin_expect(size == 4 ? marks_ == 0 : marks_ != mask_, 0))               \
         goto unwritten;                                                                 \
       memcpy(&loaded_, memory + address, sizeof loaded_);                               \
       uint64_t *slot_ = &core->l1_loads[core->l1_load++ & 3];                           \
@@ -474,7 +461,9 @@ do_lhu: LOAD(2, uint16_t, 0);
     address = A + I;                                                                    \
     size = (bytes);                                                                     \
     if (__builtin_expect(address & (size - 1), 0)) goto misaligned;                     \
-    if (__builtin_expect(core->synchronising != no_register, 0)) goto synchronise;      \
+    if (__builtin_expect(core->is_synchronising, 0) &&                                  \
+        address - ek_ram_address >= core->ram_bytes)                                    \
+      goto synchronise;                                                                 \
     type stored_ = (type)B;                                                             \
     if (address - ek_ram_address < core->ram_bytes) {                                   \
       uint32_t offset_ = address - ek_ram_address;                                      \
@@ -491,8 +480,13 @@ do_lhu: LOAD(2, uint16_t, 0);
     if (address < ek_l1_bytes) {                                                        \
       memcpy(memory + address, &stored_, sizeof stored_);                               \
       core->l1->written[address / 8] |= ((1u << size) - 1) << (address & 7);            \
-      if (address <= core->l1->watch_high && address + size > core->l1->watch_low)      \
+      if (address <= core->l1->watch_high && address + size > core->l1->watch_low) {    \
         ek_l1_wrote(core->l1, address, size, clock);                                    \
+        if (address - core->l1->counters < core->l1->counter_bytes) {                   \
+          stop = ek_stop_counted;                                                       \
+          goto leave_with_access;                                                       \
+        }                                                                               \
+      }                                                                                 \
       core->loop_clean = false;                                                         \
       /* One in five cycles, behind a queue of four. */                                 \
       if (core->l1_store < clock) core->l1_store = clock;                               \
@@ -509,7 +503,7 @@ do_sh: STORE(2, uint16_t);
 do_sw: STORE(4, uint32_t);
 
 do_push:
-  if (__builtin_expect(core->synchronising != no_register, 0)) goto synchronise;
+  if (__builtin_expect(core->is_synchronising, 0)) goto synchronise;
   core->value = I;
   stop = ek_stop_push;
   goto leave;
@@ -545,15 +539,17 @@ resolve_needed:
   }
   DISPATCH;
 
-  // An access after a load whose result had to be used before.
+  // An access after a load whose result had to be used before. Private memory, where the compiler
+  // keeps what it has no registers for, concerns nobody else.
 synchronise:
-  if ((blocked & core->loading) >> core->synchronising & 1 &&
+  // A register that was overwritten instead counts as loading still.
+  if (core->loading >> core->synchronising & 1 &&
       instructions - core->synchronised_at < 7) {
     core->reg = core->synchronising;
     stop = ek_stop_unused_synchronisation;
     goto leave;
   }
-  core->synchronising = no_register;
+  core->is_synchronising = false;
   DISPATCH;
 
 misaligned:
@@ -580,4 +576,6 @@ enum ek_stop ek_core_run(struct ek_core *core, uint64_t horizon) {
   return run(core, horizon, false);
 }
 
-enum ek_stop ek_core_step(struct ek_core *core) { return run(core, ~UINT64_C(0), true); }
+enum ek_stop ek_core_step(struct ek_core *core, uint64_t horizon) {
+  return run(core, horizon, true);
+}

@@ -24,7 +24,8 @@ public final class PolicyServer: Sendable {
   public let address: SocketAddress
   private let listener: any Channel
   private let group: MultiThreadedEventLoopGroup
-  private let connections: ConnectionRegistry
+  let connections: ConnectionRegistry
+  let statistics: ServerStatistics
   private let queue: InferenceQueue
   private let isStopped = Atomic(false)
 
@@ -40,14 +41,18 @@ public final class PolicyServer: Sendable {
     serving policy: some ServedPolicy, configuration: ServerConfiguration,
     logger: Logger = Logger(label: "pi0.server")
   ) throws(ServerError) {
+    guard (0...65_535).contains(configuration.port) else {
+      throw .setup("there is no port \(configuration.port); ports are 0 to 65535")
+    }
     let tls = try configuration.tls.map(Self.tlsContext)
     let statistics = ServerStatistics()
     let queue = InferenceQueue(policy: policy, statistics: statistics)
     let services = ServerServices(
       configuration: configuration, policy: policy, queue: queue, statistics: statistics,
       cards: CardMonitor(), logger: logger)
-    let connections = ConnectionRegistry(
-      limit: configuration.maximumClients + configuration.maximumVisitors)
+    let (limit, isBeyond) = configuration.maximumClients.addingReportingOverflow(
+      configuration.maximumVisitors)
+    let connections = ConnectionRegistry(limit: isBeyond ? .max : limit)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)
@@ -76,6 +81,7 @@ public final class PolicyServer: Sendable {
     }
     self.group = group
     self.connections = connections
+    self.statistics = statistics
     self.queue = queue
   }
 
@@ -110,7 +116,8 @@ public final class PolicyServer: Sendable {
     let visitor = NIOLoopBound(
       VisitorConnection(services, refusal: refusal), eventLoop: channel.eventLoop)
     let upgrader = NIOWebSocketServerUpgrader(
-      maxFrameSize: services.configuration.messageLimits.byteCount, automaticErrorHandling: false,
+      maxFrameSize: min(max(services.configuration.messageLimits.byteCount, 0), Int(Int32.max)),
+      automaticErrorHandling: false,
       shouldUpgrade: { channel, head in
         guard head.method == .GET, !VisitorConnection.isHealthCheck(head) else {
           return channel.eventLoop.makeSucceededFuture(nil)
@@ -159,6 +166,8 @@ final class ConnectionRegistry: Sendable {
   private let limit: Int
 
   init(limit: Int) { self.limit = limit }
+
+  var count: Int { state.withLock { $0.channels.count } }
 
   /// - Throws: where there are too many, or the server is being stopped.
   func add(_ channel: any Channel) throws {

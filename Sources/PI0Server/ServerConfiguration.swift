@@ -12,7 +12,8 @@ public struct ServerConfiguration: Sendable {
   public var tls: TLSFiles?
   /// What a message may have at most.
   public var messageLimits = MessageLimits()
-  /// Clients at a time.
+  /// Clients at a time. Each may hold some messages in memory: the one that waits for its turn,
+  /// and what came before reading stopped.
   public var maximumClients = 128
   /// Connections of browsers and monitoring at a time.
   public var maximumVisitors = 64

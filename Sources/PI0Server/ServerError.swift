@@ -1,4 +1,4 @@
-/// Everything that PI0Server throws besides a policy's ``PI0Kit/PI0Error``.
+/// Everything that PI0Server throws besides a policy's `PI0Error`.
 public enum ServerError: Error, Sendable, Equatable {
   /// A client's message that is no observation: what was seen, and where in the message.
   case message(_ reason: String)

@@ -28,7 +28,7 @@ public struct SentencePieceTokenizer: PromptTokenizer {
 
   /// Reads a model file.
   ///
-  /// - Throws: ``PI0Kit/PI0Error/file(path:reason:)`` where it cannot be read, is no SentencePiece
+  /// - Throws: `PI0Error.file` where it cannot be read, is no SentencePiece
   ///   model, or has no id to begin a text with.
   public init(path: String) throws(PI0Error) {
     let file = try MappedFile(path: path)
@@ -50,7 +50,7 @@ public struct SentencePieceTokenizer: PromptTokenizer {
 
   /// The ids of `text`, without the one that begins a prompt.
   ///
-  /// - Throws: ``PI0Kit/PI0Error/input(_:)`` for a text that cannot be tokenised.
+  /// - Throws: `PI0Error.input` for a text that cannot be tokenised.
   public func encode(_ text: String) throws(PI0Error) -> [Int32] {
     var text = text
     var ids: UnsafeMutablePointer<Int32>?

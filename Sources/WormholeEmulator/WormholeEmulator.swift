@@ -22,6 +22,8 @@ package final class WormholeEmulator: SimulatedBus {
   private var windows = Windows()
   private var firmware: Firmware
 
+  private let trace = Trace.ofEnvironment()
+
   /// Cycles that have passed, as the host sees it.
   private var now: UInt64 = 0
   /// Whether nobody can go on until the host writes something.
@@ -47,6 +49,7 @@ package final class WormholeEmulator: SimulatedBus {
     firmware = Firmware(harvestedRows: rows)
     dram = try DRAM()
     tiles = grid.tiles.map { Tile($0, of: self) }
+    if let trace { tiles.forEach(trace.attach) }
   }
 
   /// What the NoCs have carried so far.

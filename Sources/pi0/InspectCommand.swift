@@ -7,20 +7,79 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Tell what a checkpoint is, and what is wrong with it.",
     discussion: """
-      Exits with 1 if the checkpoint does not hold a whole policy.
+      Of a folder of openpi's or lerobot's it tells too what lies between the robot and the model:
+      what was found, is missing, and had to be assumed. Exits with 1 if the checkpoint does not
+      hold a whole policy, or a robot would get wrong actions.
 
-      Example: pi0 inspect pi0_base
+      Example: pi0 inspect pi0_aloha --preset aloha
       """)
 
   @OptionGroup var checkpoint: CheckpointArgument
+
+  @Option(
+    help: ArgumentHelp(
+      "The robot that a policy of openpi's was trained for: "
+        + "\(RobotPreset.names.joined(separator: ", ")).", valueName: "name"))
+  var preset: String?
 
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
   func run() throws {
-    let report = CheckpointReport(try checkpoint.open())
+    let folder = try checkpoint.openFolder()
+    let checkpoint = try folder?.checkpoint ?? checkpoint.open()
+    var report = CheckpointReport(checkpoint)
+    if let folder { report.robot = try RobotReport(folder, preset: preset) }
     print(json ? try encodeJSON(report) : report.text())
-    if !report.problems.isEmpty { throw ExitCode.failure }
+    if !report.problems.isEmpty || report.robot?.isUsable == false { throw ExitCode.failure }
+  }
+}
+
+/// What lies between a robot and the model.
+private struct RobotReport: Encodable {
+  let origin: String?
+  let notes: [String]
+  let cameras: [String]?
+  let stateDimension: Int?
+  let actionDimension: Int?
+  /// False where the folder is somebody's and yet gives wrong actions, or none.
+  let isUsable: Bool
+
+  init(_ folder: PolicyFolder, preset name: String?) throws {
+    origin = folder.origin?.rawValue
+    var notes = folder.notes.map(\.description)
+    var interface: RobotInterface?
+    let needsPreset = folder.origin == .openpi && name == nil
+    if folder.problems.isEmpty && !needsPreset {
+      let configuration = try folder.checkpoint.requiredConfiguration()
+      let preset = try name.map { try RobotPreset.named($0, variant: configuration.variant) }
+      do throws(PI0Error) {
+        let transforms = try folder.transforms(preset: preset)
+        let modelSide = RobotInterface(
+          cameras: configuration.cameras, actionDimension: configuration.actionDimension)
+        interface = transforms.reversed().reduce(modelSide) { $1.robotSide(of: $0) }
+      } catch {
+        notes.append("problem: \(error)")
+      }
+    }
+    self.notes = notes
+    cameras = interface?.cameras
+    stateDimension = interface?.stateDimension
+    actionDimension = interface?.actionDimension
+    isUsable = folder.origin == nil || interface != nil || (needsPreset && folder.problems.isEmpty)
+  }
+
+  func lines() -> [String] {
+    var lines = ["Between robot and model, \(origin.map { "as \($0) trained it" } ?? "nothing")"]
+    lines += notes.map { "  \($0)" }
+    if let cameras, let actionDimension {
+      lines += [
+        "  robot: cameras \(cameras.joined(separator: ", ")); state of "
+          + (stateDimension.map { "\($0) values" } ?? "any length")
+          + "; actions of \(actionDimension) values"
+      ]
+    }
+    return lines
   }
 }
 
@@ -43,6 +102,8 @@ private struct CheckpointReport: Encodable {
   let parts: [Part]
   let parameters: Int
   let problems: [String]
+  /// For folders alone.
+  var robot: RobotReport?
 
   init(_ checkpoint: Checkpoint) {
     let archive = checkpoint.archive
@@ -134,6 +195,7 @@ private struct CheckpointReport: Encodable {
         files.count, Double(bytes) / 1e9),
     ]
     if !sizes.isEmpty { lines += ["", "Sizes, from \(sizesFrom)"] + sizes.map { "  \($0)" } }
+    if let robot { lines += [""] + robot.lines() }
     var table = TextTable([("part", .left), ("tensors", .right), ("parameters", .right)])
     for part in parts {
       table.append([part.name, grouped(part.tensors), grouped(part.parameters)])

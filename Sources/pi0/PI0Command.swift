@@ -69,10 +69,20 @@ struct CheckpointArgument: ParsableArguments {
   var config: String?
 
   func open() throws -> Checkpoint {
-    guard let config else { return try Checkpoint(path: checkpoint) }
-    let json = try readFile(config)
-    return try Checkpoint(
-      path: checkpoint, configuration: PolicyConfiguration(json: json, from: config))
+    try Checkpoint(path: checkpoint, configuration: configuration())
+  }
+
+  /// The folder with what lies around the weights; nil where the weights themselves are named.
+  func openFolder() throws -> PolicyFolder? {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: checkpoint, isDirectory: &isFolder),
+      isFolder.boolValue
+    else { return nil }
+    return try PolicyFolder(contentsOf: checkpoint, configuration: configuration())
+  }
+
+  private func configuration() throws -> PolicyConfiguration? {
+    try config.map { try PolicyConfiguration(json: readFile($0), from: $0) }
   }
 }
 

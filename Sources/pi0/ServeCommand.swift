@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import PI0Kit
 import PI0Server
+import PI0Tokenizer
 
 struct ServeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -14,7 +15,7 @@ struct ServeCommand: ParsableCommand {
       that shows what the server does, /metrics for Prometheus, and /healthz. SIGTERM or SIGINT
       finishes the running inference, and closes.
 
-      Example: pi0 serve --checkpoint pi0_aloha --preset aloha
+      Example: pi0 serve --checkpoint pi0_aloha --preset aloha --tokenizer tokenizer.model
       """)
 
   @Option(
@@ -26,6 +27,12 @@ struct ServeCommand: ParsableCommand {
       "The robot that a policy of openpi's was trained for: "
         + "\(RobotPreset.names.joined(separator: ", ")).", valueName: "name"))
   var preset: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The SentencePiece model of the prompts, such as PaliGemma's tokenizer.model. Without one, "
+        + "clients send token ids.", valueName: "file"))
+  var tokenizer: String?
 
   @Flag(
     help: """
@@ -59,8 +66,8 @@ struct ServeCommand: ParsableCommand {
     guard (tlsCert == nil) == (tlsKey == nil) else {
       throw ValidationError("--tls-cert and --tls-key belong together.")
     }
-    guard preset == nil || !modelUnits else {
-      throw ValidationError("--preset and --model-units exclude each other.")
+    guard !modelUnits || (preset == nil && tokenizer == nil) else {
+      throw ValidationError("--model-units leaves no place for --preset and --tokenizer.")
     }
   }
 
@@ -95,7 +102,8 @@ struct ServeCommand: ParsableCommand {
     }
     let variant = try folder.checkpoint.requiredConfiguration().variant
     let preset = try preset.map { try RobotPreset.named($0, variant: variant) }
-    let policy = try RobotPolicy(folder, preset: preset, on: device)
+    let tokenizer = try tokenizer.map { try SentencePieceTokenizer(path: $0) }
+    let policy = try RobotPolicy(folder, preset: preset, tokenizer: tokenizer, on: device)
     return ServedRobotPolicy(policy, keys: preset?.keys ?? ObservationKeys())
   }
 

@@ -42,10 +42,10 @@ struct RISCVProgram {
     let start = here
     while here &- start < 4 * UInt32(length) { appendAnything() }
     // Back to the start, too far for a branch.
-    emit(immediate(3, 0, 3, -1))
-    emit(branch(0, 3, 0, 12))
+    emit(RISCV.immediate(3, 0, 3, -1))
+    emit(RISCV.branch(0, 3, 0, 12))
     let distance = start &- here
-    emit(upper(0x17, 4, distance &+ 0x800))
+    emit(RISCV.upper(0x17, 4, distance &+ 0x800))
     emit(0x67 | 4 << 15 | (distance & 0xFFF) << 20)
     finish()
   }
@@ -76,7 +76,8 @@ struct RISCVProgram {
     case 0..<45: emit(computation())
     case 45..<55:
       emit(
-        upper(chance(0.5) ? 0x37 : 0x17, anyDestination, UInt32(truncatingIfNeeded: random.next())))
+        RISCV.upper(
+          chance(0.5) ? 0x37 : 0x17, anyDestination, UInt32(truncatingIfNeeded: random.next())))
     case 55..<80: appendAccess()
     case 80..<92: appendSkip()
     case 92..<97: appendInnerLoop()
@@ -89,10 +90,11 @@ struct RISCVProgram {
     if chance(0.35) {
       if function == 1 || function == 5 {
         let arithmetic: Int32 = function == 5 && chance(0.5) ? 0x400 : 0
-        return immediate(
+        return RISCV.immediate(
           anyDestination, function, anyRegister, arithmetic | Int32(random.next() % 32))
       }
-      return immediate(anyDestination, function, anyRegister, Int32(random.next() % 4096) - 2048)
+      return RISCV.immediate(
+        anyDestination, function, anyRegister, Int32(random.next() % 4096) - 2048)
     }
     let top: UInt32 =
       chance(0.4) ? 1 : (function == 0 || function == 5) && chance(0.5) ? 0x20 : 0
@@ -109,7 +111,7 @@ struct RISCVProgram {
     var offset = (Int32(random.next() % UInt64(2 * half)) - half) & -size
     if chance(0.3) {
       // Computed addresses: a multiple of 8 within 1 KiB.
-      emit(immediate(4, 7, anyRegister, 0x3F8))
+      emit(RISCV.immediate(4, 7, anyRegister, 0x3F8))
       emit(0x33 | 4 << 7 | 4 << 15 | base << 20)
       base = 4
       offset = Int32(random.next() % 8) & -size
@@ -129,13 +131,13 @@ struct RISCVProgram {
     let count = Int32(1 + random.next() % 7)
     let distance = 4 * (count + 1)
     switch random.next() % 4 {
-    case 0: emit(jump(anyDestination, distance))
+    case 0: emit(RISCV.jump(anyDestination, distance))
     case 1:
-      emit(upper(0x17, 4, 0))
-      emit(immediate(anyDestination, 0, 4, distance + 4) & ~0x7F | 0x67)
+      emit(RISCV.upper(0x17, 4, 0))
+      emit(RISCV.immediate(anyDestination, 0, 4, distance + 4) & ~0x7F | 0x67)
     default:
       let functions: [UInt32] = [0, 1, 4, 5, 6, 7]
-      emit(branch(functions[Int(random.next() % 6)], anyRegister, anyRegister, distance))
+      emit(RISCV.branch(functions[Int(random.next() % 6)], anyRegister, anyRegister, distance))
     }
     for _ in 0..<count { emit(computation()) }
   }
@@ -144,17 +146,17 @@ struct RISCVProgram {
     load(4, UInt32(1 + random.next() % 12))
     let count = Int32(1 + random.next() % 4)
     for _ in 0..<count { emit(computation()) }
-    emit(immediate(4, 0, 4, -1))
-    emit(branch(1, 4, 0, -4 * (count + 1)))
+    emit(RISCV.immediate(4, 0, 4, -1))
+    emit(RISCV.branch(1, 4, 0, -4 * (count + 1)))
   }
 
   /// Over a body, back to it as a call, and on.
   private mutating func appendCall() {
     let count = Int32(1 + random.next() % 4)
-    emit(jump(0, 4 * (count + 2)))
+    emit(RISCV.jump(0, 4 * (count + 2)))
     for _ in 0..<count { emit(computation(keeping: 1)) }
     emit(0x67 | 1 << 15)
-    emit(jump(1, -4 * (count + 1)))
+    emit(RISCV.jump(1, -4 * (count + 1)))
   }
 
   private mutating func computation(keeping register: UInt32) -> UInt32 {
@@ -178,34 +180,13 @@ struct RISCVProgram {
   private mutating func emit(_ word: UInt32) { words.append(word) }
 
   private mutating func load(_ register: UInt32, _ value: UInt32) {
-    emit(upper(0x37, register, value &+ 0x800))
-    emit(immediate(register, 0, register, Int32(bitPattern: value << 20) >> 20))
+    words += RISCV.li(register, value)
   }
 
   private mutating func store(
     _ function: UInt32, _ base: UInt32, _ offset: Int32, _ register: UInt32
   ) {
-    let bits = UInt32(bitPattern: offset)
-    emit(0x23 | (bits & 31) << 7 | function << 12 | base << 15 | register << 20 | (bits >> 5) << 25)
-  }
-
-  private func upper(_ opcode: UInt32, _ register: UInt32, _ value: UInt32) -> UInt32 {
-    opcode | register << 7 | value & 0xFFFF_F000
-  }
-  private func immediate(_ rd: UInt32, _ function: UInt32, _ rs1: UInt32, _ value: Int32) -> UInt32
-  {
-    0x13 | rd << 7 | function << 12 | rs1 << 15 | UInt32(bitPattern: value) << 20
-  }
-  private func branch(_ function: UInt32, _ rs1: UInt32, _ rs2: UInt32, _ distance: Int32) -> UInt32
-  {
-    let d = UInt32(bitPattern: distance)
-    return 0x63 | function << 12 | rs1 << 15 | rs2 << 20 | (d >> 11 & 1) << 7 | (d >> 1 & 15) << 8
-      | (d >> 5 & 63) << 25 | (d >> 12 & 1) << 31
-  }
-  private func jump(_ rd: UInt32, _ distance: Int32) -> UInt32 {
-    let d = UInt32(bitPattern: distance)
-    return 0x6F | rd << 7 | d & 0xFF000 | (d >> 11 & 1) << 20 | (d >> 1 & 0x3FF) << 21
-      | (d >> 20 & 1) << 31
+    emit(RISCV.store(function, base, offset, register))
   }
 }
 

@@ -3,10 +3,9 @@ import XCTest
 
 @testable import Wormhole
 
-/// Tests that run on the official simulator; the library is one to a process, so a class shares a
-/// card and closes it for the next one.
-class DeviceTestCase: XCTestCase {
-  nonisolated(unsafe) private static var shared: Card?
+/// Tests of the device path; a class shares a card on each device.
+class DeviceTestCase: SimulatedDeviceTestCase {
+  nonisolated(unsafe) private static var shared: (card: Card, device: SimulatedDevice)?
 
   override class func tearDown() {
     closeShared()
@@ -14,21 +13,17 @@ class DeviceTestCase: XCTestCase {
   }
 
   static func closeShared() {
-    shared?.close()
+    shared?.card.close()
     shared = nil
   }
 
-  static func openTransport() throws -> SimulatedTransport {
-    guard SimulatorLibrary.environmentPath != nil else {
-      throw XCTSkip("no card to test on - set TT_METAL_SIMULATOR to libttsim.so")
-    }
-    return try SimulatedTransport(bus: SimulatorLibrary.load())
-  }
+  static func openTransport() throws -> SimulatedTransport { try device.open() }
 
   func card() throws -> Card {
-    if let card = Self.shared { return card }
+    if let (card, device) = Self.shared, device == Self.device, card.isUsable { return card }
+    Self.closeShared()
     let card = try Card(transport: Self.openTransport())
-    Self.shared = card
+    Self.shared = (card, Self.device)
     return card
   }
 

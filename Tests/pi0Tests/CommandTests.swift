@@ -173,6 +173,30 @@ final class CommandTests: XCTestCase {
     }
   }
 
+  func testInspectTellsWhatLiesBetweenRobotAndModel() throws {
+    let lerobot = try pi0("inspect", Self.fixture("robots/lerobot-pi05"))
+    XCTAssertEqual(lerobot.code, 0, lerobot.errors)
+    for text in [
+      "as lerobot trained it", "found: action: 6 values, QUANTILES", "cameras front, top, wrist",
+      "state of 8 values; actions of 6 values",
+    ] { XCTAssertTrue(lerobot.output.contains(text), lerobot.output) }
+    let weights = try pi0("inspect", checkpoint)
+    XCTAssertEqual(weights.code, 0)
+    XCTAssertTrue(weights.output.contains("missing: policy_preprocessor.json"), weights.output)
+
+    let folder = FileManager.default.temporaryDirectory
+      .appendingPathComponent("pi0Tests-\(UUID().uuidString)")
+    addTeardownBlock { try? FileManager.default.removeItem(at: folder) }
+    try FileManager.default.copyItem(
+      atPath: Self.fixture("robots/lerobot-pi0"), toPath: folder.path)
+    try FileManager.default.removeItem(
+      at: folder.appendingPathComponent("policy_postprocessor.json"))
+    let damaged = try pi0("inspect", folder.path)
+    XCTAssertEqual(damaged.code, 1)
+    XCTAssertTrue(
+      damaged.output.contains("problem: policy_postprocessor.json is missing"), damaged.output)
+  }
+
   func testInspectTellsWhatIsWrong() throws {
     let suffix = try pi0("inspect", Self.fixture("golden/suffix_full.weights.safetensors"))
     XCTAssertEqual(suffix.code, 1)

@@ -13,11 +13,15 @@ struct ek_l1 {
   uint8_t *memory;
   /// A bit for each byte.
   uint8_t *written;
-  /// Bounds of the words that parked cores watch; low is above high where there are none.
+  /// Words that counters of circular buffers may be in: a core's store there is the caller's to check.
+  uint32_t counters, counter_bytes;
+  /// Bounds of these and of the words that parked cores watch; low is above high where there are none.
   uint32_t watch_low, watch_high;
   struct ek_core *cores[ek_tile_cores];
 };
 
+/// Sets the bounds anew.
+void ek_l1_update_watches(struct ek_l1 *l1);
 /// Whether all of these bytes, which lie in the L1, were written.
 bool ek_l1_was_written(const struct ek_l1 *l1, uint32_t address, uint32_t count);
 /// The first of these bytes that was never written; the address behind them where there is none.

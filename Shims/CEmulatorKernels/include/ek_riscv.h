@@ -34,11 +34,14 @@ enum ek_state {
 /// Why `ek_core_run` returned.
 enum ek_stop {
   ek_stop_horizon,
+  ek_stop_stepped,
   ek_stop_parked,
   // Accesses that are the caller's: carry out, then call ek_core_loaded or ek_core_stored.
   ek_stop_load,
   ek_stop_store,
   ek_stop_push,
+  /// A store to a counter in L1, which is done but for ek_core_stored.
+  ek_stop_counted,
   // Violations. `address` and `size` say what was accessed, `reg` which register.
   ek_stop_fetch_outside,
   ek_stop_fetch_unwritten,
@@ -90,7 +93,8 @@ struct ek_core {
   uint32_t watches[ek_watches];
 
   /// Set by the caller after a load whose result has to be used before the next access: the
-  /// register, and the instruction's number. 32 where there is none.
+  /// register, and the instruction's number.
+  bool is_synchronising;
   uint32_t synchronising;
   uint64_t synchronised_at;
 
@@ -113,8 +117,8 @@ void ek_core_flush(struct ek_core *core);
 
 /// Runs until the clock reaches `horizon`, looked at where the program jumps.
 enum ek_stop ek_core_run(struct ek_core *core, uint64_t horizon);
-/// Runs one instruction.
-enum ek_stop ek_core_step(struct ek_core *core);
+/// Runs one instruction, and says ek_stop_stepped where ek_core_run would go on.
+enum ek_stop ek_core_step(struct ek_core *core, uint64_t horizon);
 
 /// The load that stopped the core has its value. `pure` where the load had no effect, so that a loop
 /// of such loads can be left out until something changes.

@@ -25,7 +25,7 @@ public struct Device: Sendable {
   }
 
   /// The names that ``init(named:weights:)`` knows.
-  public static let names = ["reference", "cpu", "wormhole", "simulator"]
+  public static let names = ["reference", "cpu", "wormhole", "simulator", "emulator"]
 
   /// The device of that name.
   ///
@@ -42,6 +42,7 @@ public struct Device: Sendable {
     case "cpu": self = .cpu
     case "wormhole": self = try .wormhole(weights: weights)
     case "simulator": self = try .simulator(weights: weights)
+    case "emulator": self = try .emulator(weights: weights)
     default:
       throw .device(
         "no device is called \"\(name)\"; choose one of: \(Self.names.joined(separator: ", "))")

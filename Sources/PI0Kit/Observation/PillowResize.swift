@@ -6,45 +6,80 @@ extension RGBImage {
   /// bottom and the right.
   ///
   /// Each new pixel is a weighted mean of the old ones under a triangle, whose half width is one
-  /// pixel of the coarser grid: columns first, then rows, each rounded to 8 bits. Weights are in
-  /// units of 2^-22. Equal to Pillow bit for bit.
+  /// pixel of the coarser grid: columns first, then rows, each rounded to 8 bits; rows first where
+  /// that takes away more than twice as many of them. Weights are in units of 2^-22. Equal to
+  /// Pillow 13 bit for bit.
   ///
   /// - Throws: ``PI0Error/input(_:)`` where a dimension is not within `1...`
   ///   ``maximumSide``, or the picture is so narrow that nothing of it would remain.
   public func resizedWithPaddingAsPillow(width: Int, height: Int) throws(PI0Error) -> RGBImage {
     let fit = try PaddedFit(of: (self.width, self.height), in: (width, height))
     if fit.source == fit.target { return self }
-    let channels = Self.channels
     let columns = TriangleAxis(from: self.width, to: fit.resized.width)
     let rows = TriangleAxis(from: self.height, to: fit.resized.height)
-    let rowCount = fit.resized.width * channels
+    let rowsFirst =
+      self.height - fit.resized.height > max(2 * (self.width - fit.resized.width), 0)
+    var scaled = Plane(width: self.width, height: self.height, pixels: pixels)
+    for passesRows in [rowsFirst, !rowsFirst] {
+      scaled = passesRows ? scaled.scalingRows(by: rows) : scaled.scalingColumns(by: columns)
+    }
 
-    var narrowed = [UInt8](repeating: 0, count: rowCount * self.height)
-    var padded = [UInt8](repeating: 0, count: channels * width * height)
+    var padded = [UInt8](repeating: 0, count: Self.channels * width * height)
     let (left, top) = fit.offset
+    let rowCount = Self.channels * scaled.width
+    for y in 0..<scaled.height {
+      let start = ((top + y) * width + left) * Self.channels
+      padded.replaceSubrange(
+        start..<start + rowCount, with: scaled.pixels[y * rowCount..<(y + 1) * rowCount])
+    }
+    return try RGBImage(width: width, height: height, pixels: padded)
+  }
+}
+
+/// A picture between two passes.
+private struct Plane {
+  let width: Int
+  let height: Int
+  let pixels: [UInt8]
+
+  func scalingColumns(by axis: TriangleAxis) -> Plane {
+    if axis.isCopy { return self }
+    return scaled(width: axis.count, height: height) { (source, row, column, channel) in
+      axis.mean(
+        of: source, from: row * width * RGBImage.channels + channel, stride: RGBImage.channels,
+        at: column)
+    }
+  }
+
+  func scalingRows(by axis: TriangleAxis) -> Plane {
+    if axis.isCopy { return self }
+    return scaled(width: width, height: axis.count) { (source, row, column, channel) in
+      axis.mean(
+        of: source, from: column * RGBImage.channels + channel, stride: width * RGBImage.channels,
+        at: row)
+    }
+  }
+
+  @inline(__always)
+  private func scaled(
+    width: Int, height: Int,
+    pixel: (UnsafeBufferPointer<UInt8>, _ row: Int, _ column: Int, _ channel: Int) -> UInt8
+  ) -> Plane {
+    var target = [UInt8](repeating: 0, count: RGBImage.channels * width * height)
     pixels.withUnsafeBufferPointer { source in
-      narrowed.withUnsafeMutableBufferPointer { target in
-        for y in 0..<self.height {
-          for x in 0..<fit.resized.width {
-            for channel in 0..<channels {
-              target[y * rowCount + x * channels + channel] = columns.mean(
-                of: source, from: y * self.width * channels + channel, stride: channels, at: x)
+      target.withUnsafeMutableBufferPointer { target in
+        var place = 0
+        for row in 0..<height {
+          for column in 0..<width {
+            for channel in 0..<RGBImage.channels {
+              target[place] = pixel(source, row, column, channel)
+              place += 1
             }
           }
         }
       }
     }
-    narrowed.withUnsafeBufferPointer { source in
-      padded.withUnsafeMutableBufferPointer { target in
-        for y in 0..<fit.resized.height {
-          let start = ((top + y) * width + left) * channels
-          for i in 0..<rowCount {
-            target[start + i] = rows.mean(of: source, from: i, stride: rowCount, at: y)
-          }
-        }
-      }
-    }
-    return try RGBImage(width: width, height: height, pixels: padded)
+    return Plane(width: width, height: height, pixels: target)
   }
 }
 
@@ -61,9 +96,13 @@ private struct TriangleAxis {
 
   private var windows: [Window] = []
   private var weights: [Int32] = []
-  private let isCopy: Bool
+  /// New pixels.
+  let count: Int
+  /// The new pixels are the old ones.
+  let isCopy: Bool
 
   init(from oldCount: Int, to newCount: Int) {
+    count = newCount
     isCopy = oldCount == newCount
     if isCopy { return }
     let scale = Double(oldCount) / Double(newCount)
@@ -91,7 +130,6 @@ private struct TriangleAxis {
   func mean(
     of pixels: UnsafeBufferPointer<UInt8>, from start: Int, stride: Int, at index: Int
   ) -> UInt8 {
-    if isCopy { return pixels[start + index * stride] }
     let window = windows[index]
     var sum: Int32 = 1 << (Self.bits - 1)
     var place = start + window.first * stride

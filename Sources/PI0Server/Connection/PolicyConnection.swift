@@ -141,7 +141,7 @@ final class PolicyConnection: ChannelDuplexHandler {
   ) {
     guard var message = partial.take() else { return }
     guard
-      frame.data.readableBytes <= configuration.messageLimits.byteCount - message.bytes.count
+      message.bytes.count + frame.data.readableBytes <= configuration.messageLimits.byteCount
     else { return failForSize(context) }
     let bytes = unmasked(frame.data, mask)
     if message.bytes.isEmpty { message.bytes = bytes } else { message.bytes += bytes }

@@ -39,7 +39,7 @@ final class VisitorConnection: ChannelInboundHandler, RemovableChannelHandler {
       // The page is whole in itself; nothing may load anything from anywhere else.
       (
         "Content-Security-Policy",
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
           + "connect-src 'self'; frame-ancestors 'none'"
       ),
     ])

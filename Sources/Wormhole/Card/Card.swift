@@ -99,6 +99,9 @@ package final class Card {
     }
   }
 
+  /// Whether runs are possible.
+  var isUsable: Bool { state == .running }
+
   var master: TileCoordinate { tiles.first ?? TileCoordinate(x: 1, y: 1) }
 
   // MARK: Boot

@@ -19,6 +19,10 @@ final class RISCVCore {
   /// What it waits for in an access that was not accepted.
   private(set) var blockedAccess: ek_stop = ek_stop_load
 
+  private var order = AccessOrder()
+  /// Told each instruction before it runs, if anybody listens.
+  var trace: ((_ clock: UInt64, _ text: String) -> Void)?
+
   /// A core in reset.
   init(kind: Kind, l1: L1) {
     self.kind = kind
@@ -84,7 +88,10 @@ final class RISCVCore {
   // MARK: - Control
 
   /// Leaves reset: registers are undefined, the instruction cache is empty. Private RAM stays.
-  func reset(to programCounter: UInt32) { ek_core_reset(core, programCounter) }
+  func reset(to programCounter: UInt32) {
+    ek_core_reset(core, programCounter)
+    order = AccessOrder()
+  }
 
   /// Enters reset.
   func hold() { ek_core_hold(core) }
@@ -101,15 +108,33 @@ final class RISCVCore {
     ek_core_wake(core, clock)
   }
 
+  /// Whether all configuration that this core has stored is there before what it pushes next. It is
+  /// not where nothing but the program's order says so.
+  var isConfigured: Bool {
+    order.isConfigured(instructions: core.pointee.instructions) { register in
+      core.pointee.loading >> UInt64(register) & 1 != 0
+    }
+  }
+
   // MARK: - Running
 
   /// Runs until it parks or its clock has reached `horizon`.
   func run(until horizon: UInt64, bus: any CoreBus) throws(Violation) {
     while true {
-      let stop = ek_core_run(core, horizon)
+      let stop = trace == nil ? ek_core_run(core, horizon) : step(horizon)
+      if stop == ek_stop_stepped { continue }
       if stop == ek_stop_horizon || stop == ek_stop_parked { return }
       if try !access(stop, bus: bus) { return }
     }
+  }
+
+  private func step(_ horizon: UInt64) -> ek_stop {
+    if canRun, let instruction = currentInstruction {
+      trace?(clock, "\(programCounter.hexadecimal) \(currentFunction ?? ""): \(instruction)")
+    }
+    let stop = ek_core_step(core, horizon)
+    if stop == ek_stop_parked { trace?(clock, waitsOn) }
+    return stop
   }
 
   /// Carries out what the interpreter leaves to the bus. False where it has to wait.
@@ -117,9 +142,17 @@ final class RISCVCore {
     switch stop {
     case ek_stop_load:
       let address = core.pointee.address
+      try order.checkLoad(address)
       switch try bus.load(address, size: Int(core.pointee.size), core: self) {
       case .value(let value, let pure):
         ek_core_loaded(core, value, pure, RISCVCore.latency(of: address))
+        order.didLoad(
+          address, register: core.pointee.destination, instructions: core.pointee.instructions)
+        if AccessOrder.synchronisation.contains(address) {
+          core.pointee.synchronising = core.pointee.destination
+          core.pointee.synchronised_at = core.pointee.instructions
+          core.pointee.is_synchronising = true
+        }
         return true
       case .wait: break
       }
@@ -127,14 +160,20 @@ final class RISCVCore {
       if try bus.store(
         core.pointee.value, core.pointee.address, size: Int(core.pointee.size), core: self)
       {
+        order.didStore(core.pointee.address)
         ek_core_stored(core)
         return true
       }
     case ek_stop_push:
       if try bus.push(core.pointee.value, core: self) {
+        order.didPush()
         ek_core_stored(core)
         return true
       }
+    case ek_stop_counted:
+      try BufferCounters.check(core.pointee.address, in: l1)
+      ek_core_stored(core)
+      return true
     default: throw violation(stop)
     }
     blockedAccess = stop

@@ -10,7 +10,10 @@ enum RISCVInstruction {
 
   /// As an assembler writes it, with absolute targets of jumps.
   static func words(for word: UInt32, at programCounter: UInt32) -> String {
-    if word & 3 != 3 { return "push \((word >> 2 | word << 30).hexadecimal)" }
+    if word & 3 != 3 {
+      let pushed = word >> 2 | word << 30
+      return "push \(pushed.instructionName) \(pushed.hexadecimal)"
+    }
     let function = Int(word >> 12 & 7)
     let top = word >> 25
     let rd = names[Int(word >> 7 & 31)]

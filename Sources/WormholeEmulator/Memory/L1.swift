@@ -18,7 +18,9 @@ final class L1 {
     kernel.initialize(to: ek_l1())
     kernel.pointee.memory = memory.assumingMemoryBound(to: UInt8.self)
     kernel.pointee.written = Zeroed.allocate(Int(L1.byteCount) / 8)
-    kernel.pointee.watch_low = .max
+    kernel.pointee.counters = BufferCounters.addresses.lowerBound
+    kernel.pointee.counter_bytes = UInt32(BufferCounters.addresses.count)
+    ek_l1_update_watches(kernel)
   }
 
   deinit {

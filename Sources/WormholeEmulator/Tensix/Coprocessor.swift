@@ -17,6 +17,9 @@ final class Coprocessor {
     var gateCause = Stall.idle
     /// Changes of the tile's state that the thread had seen when its instruction had to wait.
     var waitsSince: Int?
+    /// Bits of a block mask: units whose instructions may not see what the core has stored in the
+    /// configuration.
+    var unsettled: UInt32 = 0
     /// A core has asked whether it is drained, or found the queue full, and waits.
     var isAwaited = false
   }
@@ -39,6 +42,9 @@ final class Coprocessor {
   private(set) var work = CoprocessorCounters()
   /// A scalar unit's store (STOREREG) to a register of the tile.
   var storeRegister: ((_ address: UInt32, _ value: UInt32) throws(Violation) -> Void)?
+
+  /// Told each instruction that was carried out, if anybody listens.
+  var trace: ((_ clock: UInt64, _ thread: Int, _ instruction: UInt32) -> Void)?
 
   private let threads = [Thread(), Thread(), Thread()]
   private let costs = Costs.table
@@ -68,6 +74,7 @@ final class Coprocessor {
       counters: addressCounters, configuration: configuration)
     packer = Packer(
       l1: l1, destination: destination, counters: addressCounters, configuration: configuration)
+    configuration.seedRandomNumbers = { [vectorUnit] in vectorUnit.seedRandomNumbers($0) }
   }
 
   // MARK: - From the cores
@@ -104,9 +111,31 @@ final class Coprocessor {
     try configuration.read(Self.word(offset), bank: 0)
   }
 
-  func writeConfiguration(_ offset: UInt32, _ value: UInt32, clock: UInt64) throws(Violation) {
-    try configuration.write(Self.word(offset), value, bank: 0)
+  /// `thread` is the core's own; nil for B, which has none.
+  func writeConfiguration(_ offset: UInt32, _ value: UInt32, thread: Int?, clock: UInt64)
+    throws(Violation)
+  {
+    let word = try Self.word(offset)
+    if let thread {
+      let thread = try self.thread(thread)
+      let queued = thread.stream.queued { costs[Int($0 >> 24)].blocks & Self.moving != 0 }
+      if let queued {
+        throw Violation(
+          "Configuration word \(word) is written while the thread's \(queued.instructionName) is"
+            + " queued: it may see the old value or the new one.",
+          remedy: "Drain the thread first.")
+      }
+      thread.unsettled = Self.moving
+    }
+    try configuration.write(word, value, bank: 0)
   }
+
+  /// What the thread's core has stored in the configuration is there.
+  @inline(__always)
+  func settleConfiguration(thread: Int) { threads[thread].unsettled = 0 }
+
+  /// Bits of a block mask: packers, unpackers, matrix and vector unit, which go by the configuration.
+  private static let moving: UInt32 = 0x14C
 
   private static func word(_ offset: UInt32) throws(Violation) -> Int {
     guard offset & 3 == 0 else {
@@ -202,6 +231,7 @@ final class Coprocessor {
         thread.waitsSince = changes
         break
       }
+      trace?(thread.clock, number, stream.instruction)
       stream.consume()
       counters.countInstruction(thread: number)
     }
@@ -225,6 +255,13 @@ final class Coprocessor {
   {
     let opcode = UInt8(truncatingIfNeeded: instruction >> 24)
     let cost = costs[Int(opcode)]
+    if thread.unsettled & cost.blocks != 0 {
+      throw Violation(
+        "\(instruction.instructionName) may begin before what its core has stored in the"
+          + " configuration is there.",
+        remedy: "Push a STALLWAIT on the core's accesses (bit 13) that blocks it, or read the"
+          + " configuration back and use the result, before pushing it.")
+    }
     switch cost.unit {
     case .matrix: return try multiply(instruction, opcode, cost, number, thread)
     case .vector:
@@ -500,7 +537,10 @@ final class Coprocessor {
     include(0x200, bankFree[2 + sourceB.unpackBank])
     include(0x400, bankReady[sourceA.matrixBank])
     include(0x800, bankReady[2 + sourceB.matrixBank])
+    // Bit 0 blocks packers and unpackers, too.
+    if conditions & 0x2000 != 0 { thread.unsettled &= ~(blocks | (blocks & 1) * 0xC) }
     latch(blocks, until: end, .idle, cost, number, thread)
+    if conditions & 0x80 != 0, blocks & 0x100 != 0 { destination.settle() }
     return true
   }
 

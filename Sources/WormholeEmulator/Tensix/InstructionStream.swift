@@ -63,6 +63,18 @@ final class InstructionStream {
     return entries[first].clock
   }
 
+  /// The first instruction not yet carried out that is such, or that expands to others.
+  func queued(where condition: (UInt32) -> Bool) -> UInt32? {
+    if hasInstruction, condition(instruction) { return instruction }
+    if nextExpanded < expanded.count { return expanded[nextExpanded] }
+    if playLeft > 0 { return replay[playIndex] }
+    for offset in 0..<count {
+      let word = entries[(first + offset) & (Self.capacity - 1)].word
+      if condition(word) || word >> 24 == 0x01 || word >> 24 == 0x04 { return word }
+    }
+    return nil
+  }
+
   /// The queue is not full.
   func push(_ word: UInt32, bypassingMOP: Bool, clock: UInt64) {
     let index = (first + count) & (Self.capacity - 1)

@@ -193,7 +193,8 @@ final class MatrixUnit {
     }
   }
 
-  @inline(__always) private func didWrite(_ first: Int, count: Int, wide: Bool) {
+  @inline(__always) private func didWrite(_ first: Int, count: Int, wide: Bool, _ thread: Int) {
+    destination.matrixUnitWrote(first, now: counters.threads[thread].instructions)
     for row in first..<first + count {
       destination.zeroed[row] = 0
       destination.written[row] = 0xFFFF
@@ -254,7 +255,7 @@ final class MatrixUnit {
       sourceB.row(rowB, bank: sourceB.matrixBank), block, Int32(count),
       Int32(fidelityPhase(thread)), &kernel)
     guard fits else { throw wideExponent(name) }
-    didWrite(first, count: count, wide: formats.isWide)
+    didWrite(first, count: count, wide: formats.isWide, thread)
     try counters.advance(addressMode: instruction >> 15 & 3, thread: thread)
     try release(instruction >> 22 & 3, thread)
     return true
@@ -303,7 +304,7 @@ final class MatrixUnit {
       sourceB.row(rowB, bank: sourceB.matrixBank), block, Int32(broadcast), accumulates,
       Int32(phase), &kernel)
     guard fits else { throw wideExponent(name) }
-    didWrite(first, count: 8, wide: formats.isWide)
+    didWrite(first, count: 8, wide: formats.isWide, thread)
     try counters.advance(addressMode: instruction >> 15 & 3, thread: thread)
     try release(instruction >> 22 & 3, thread)
     return true
@@ -342,7 +343,7 @@ final class MatrixUnit {
     ek_column_maxima(sourceA.row(rowA, bank: sourceA.matrixBank), block, &kernel)
     (block.upper + 16).update(repeating: 0, count: 48)
     if formats.isWide { (block.lower + 16).update(repeating: 0, count: 48) }
-    didWrite(first, count: 4, wide: formats.isWide)
+    didWrite(first, count: 4, wide: formats.isWide, thread)
     try counters.advance(addressMode: instruction >> 15 & 3, thread: thread)
     try release(instruction >> 22 & 3, thread)
     return true

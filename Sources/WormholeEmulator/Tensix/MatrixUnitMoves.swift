@@ -51,7 +51,10 @@ extension MatrixUnit {
   }
 
   /// A row of Dst takes a row of source data.
-  private func store(_ data: (Int) -> UInt32, row: Int, _ entry: Entry) throws(Violation) {
+  private func store(_ data: (Int) -> UInt32, row: Int, _ entry: Entry, _ thread: Int) {
+    let is32Bit = entry == .wide || entry == .lower
+    destination.matrixUnitWrote(
+      is32Bit ? Destination.upperRow(row) : row, now: counters.threads[thread].instructions)
     switch entry {
     case .wide:
       for column in 0..<16 {
@@ -104,8 +107,8 @@ extension MatrixUnit {
     let flushes = formats.flushes
     for i in 0..<8 {
       let data = sourceA.row(from + i, bank: sourceA.matrixBank)
-      try store(
-        { flushes && data[$0] & 0x7F80_0000 == 0 ? 0 : data[$0] }, row: row + i, entry)
+      store(
+        { flushes && data[$0] & 0x7F80_0000 == 0 ? 0 : data[$0] }, row: row + i, entry, thread)
     }
     try counters.advance(addressMode: move.addressMode, thread: thread)
     return true
@@ -133,11 +136,11 @@ extension MatrixUnit {
     let kept: UInt32 = formats.b == 1 ? 0x8FFF_E000 : formats.b == 4 ? ~0 : 0xFFFF_0000
     for i in 0..<count {
       let data = sourceB.row(repeatsRow ? from : from + i, bank: sourceB.matrixBank)
-      try store(
+      store(
         { column in
           let datum = data[repeatsColumn ? 0 : column]
           return flushes && datum & 0x7F80_0000 == 0 ? 0 : datum & kept
-        }, row: row + i, entry)
+        }, row: row + i, entry, thread)
     }
     try counters.advance(addressMode: move.addressMode, thread: thread)
     return true

@@ -69,7 +69,8 @@ extension Tile: CoreBus {
     case Region.configuration:
       try checkConfiguration(core, address)
       try coprocessor.writeConfiguration(
-        address - Region.configuration.lowerBound, value, clock: core.clock)
+        address - Region.configuration.lowerBound, value, thread: core.kind.thread,
+        clock: core.clock)
     case Region.registers:
       let thread = try ownThread(of: core, address)
       try coprocessor.writeRegister(
@@ -105,6 +106,7 @@ extension Tile: CoreBus {
         "core \(core.kind.name) pushes an instruction at \(address.hexadecimal)",
         remedy: "T0 to T2 push to their own thread, at 0xffe40000; B to any; NC to none")
     }
+    if core.isConfigured { coprocessor.settleConfiguration(thread: thread) }
     return try coprocessor.push(
       instruction, thread: thread, bypassingMOP: false, clock: core.clock)
   }
@@ -118,7 +120,7 @@ extension Tile: CoreBus {
     switch offset {
     case Synchronisation.drained:
       guard coprocessor.isDrained(thread: thread) else { return .wait }
-      core.clock = max(core.clock, coprocessor.clock(thread: thread))
+      core.clock = max(core.clock, coprocessor.drainClock(thread: thread))
       return .value(0, pure: true)
     case Synchronisation.expanded: return .value(0, pure: true)
     case Synchronisation.semaphores where offset % 4 == 0:

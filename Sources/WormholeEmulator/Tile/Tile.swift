@@ -83,7 +83,9 @@ final class Tile {
   private func place(_ violation: Violation, ofThread thread: Int) -> EmulatorError {
     EmulatorError(
       tile: (coordinate.x, coordinate.y), actor: .thread(thread),
-      clock: coprocessor.clock(thread: thread), violation)
+      instruction: coprocessor.instruction(thread: thread).map {
+        "\($0.instructionName) \($0.hexadecimal)"
+      }, clock: coprocessor.clock(thread: thread), violation)
   }
 
   /// What each actor that is not in reset waits for.

@@ -2,25 +2,45 @@ import XCTest
 
 @testable import PI0Kit
 
-/// Operations on a card, compared with `reference` on operands that bfloat16 holds exactly.
+/// Operations on a card, compared with `reference` on operands that bfloat16 holds exactly: on the
+/// emulator, and on the official simulator where `TT_METAL_SIMULATOR` names it.
 final class WormholeBackendTests: XCTestCase {
   /// Rounding of a result to bfloat16, and of products.
   private let limit = Tolerance(pcc: 0.99999, maximumError: .infinity, relativeRMS: 0.005)
 
+  private static let names =
+    ProcessInfo.processInfo.environment["TT_METAL_SIMULATOR"] == nil
+    ? ["emulator"] : ["emulator", "simulator"]
+  private nonisolated(unsafe) static var name = "emulator"
+
+  required init(name: String, testClosure: @escaping (XCTestCase) throws -> Void) {
+    super.init(name: name) { test in
+      for name in Self.names {
+        Self.name = name
+        try testClosure(test)
+      }
+    }
+  }
+
   private func device(
     _ weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
   ) throws -> Device {
-    guard ProcessInfo.processInfo.environment["TT_METAL_SIMULATOR"] != nil else {
-      throw XCTSkip("no card to test on - set TT_METAL_SIMULATOR to libttsim.so")
-    }
-    return try .simulator(weights: weights, activations: activations)
+    Self.name == "simulator"
+      ? try .simulator(weights: weights, activations: activations)
+      : try .emulator(weights: weights, activations: activations)
   }
 
   override class func tearDown() {
-    if ProcessInfo.processInfo.environment["TT_METAL_SIMULATOR"] != nil {
-      try? Device.simulator().close()
-    }
+    for name in names { try? Device(named: name).close() }
     super.tearDown()
+  }
+
+  override func recordFailure(
+    withDescription description: String, inFile file: String, atLine line: Int, expected: Bool
+  ) {
+    super.recordFailure(
+      withDescription: "on the \(Self.name): \(description)", inFile: file, atLine: line,
+      expected: expected)
   }
 
   private func random(_ shape: [Int], scale: Float = 1, seed: UInt64 = 1) throws -> Tensor {
@@ -324,6 +344,6 @@ final class WormholeBackendTests: XCTestCase {
     try device.close()
     XCTAssertThrowsError(try y.floats())
     XCTAssertThrowsError(try x + x)
-    XCTAssertNoThrow(try Device.simulator())
+    XCTAssertNoThrow(try self.device())
   }
 }

@@ -5,12 +5,12 @@
 
   @testable import Wormhole
 
-  /// A kernel driver over the official simulator: what the processor does to a mapped window happens on
+  /// A kernel driver over a card of this process: what the processor does to a mapped window happens on
   /// the simulated card's bus.
   ///
-  /// The mappings cannot be touched. Each access traps, goes to the simulator, and is then let through
+  /// The mappings cannot be touched. Each access traps, goes to that bus, and is then let through
   /// for the one instruction, whose size its prefix tells. Windows are pointed by the card's own
-  /// registers, as the driver does it, and memory that is pinned is the simulator's host.
+  /// registers, as the driver does it, and memory that is pinned is the host's.
   final class SimulatedCard: @unchecked Sendable {
     private let bus: any SimulatedBus
     private let bar: UInt64
@@ -36,11 +36,8 @@
       let size: Int
     }
 
-    init() throws {
-      guard let path = SimulatorLibrary.environmentPath else {
-        throw XCTSkip("runs on the simulator: set TT_METAL_SIMULATOR to libttsim.so")
-      }
-      bus = try SimulatorLibrary.load(path)
+    init(bus: any SimulatedBus) throws {
+      self.bus = bus
       bar = try bus.firstBAR()
       trapping = self
       var action = sigaction()

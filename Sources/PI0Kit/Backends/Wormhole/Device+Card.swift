@@ -1,5 +1,6 @@
 import Synchronization
 internal import Wormhole
+internal import WormholeEmulator
 
 extension Device {
   /// A Wormhole card behind the kernel driver.
@@ -34,6 +35,21 @@ extension Device {
   ) throws(PI0Error) -> Device {
     try card("simulator", weights, activations) { () throws(CardError) in
       try SimulatedTransport(bus: SimulatorLibrary.load())
+    }
+  }
+
+  /// A card in software, on any machine: the same programs, and the same bytes as on the vendor's
+  /// simulator.
+  ///
+  /// - Parameters:
+  ///   - weights: how weights are kept on the card.
+  ///   - activations: how values are kept between operations, bfloat16 or float32.
+  /// - Throws: ``PI0Error/device(_:)`` where there is no address space for its 12 GiB of DRAM.
+  public static func emulator(
+    weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
+  ) throws(PI0Error) -> Device {
+    try card("emulator", weights, activations) { () throws(CardError) in
+      try SimulatedTransport(bus: WormholeEmulator())
     }
   }
 
@@ -76,7 +92,7 @@ extension Device {
   }
 
   /// Binds the calling thread to the processor cores nearest the card, for a control loop that
-  /// waits for it. On a device that is no card, and on the simulator, it does nothing.
+  /// waits for it. On a device that is no card, and on a simulated one, it does nothing.
   ///
   /// - Throws: ``PI0Error/device(_:)`` where the system refuses.
   public func bindCallingThread() throws(PI0Error) {
