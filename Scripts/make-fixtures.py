@@ -84,7 +84,7 @@ def write_fixtures(directory):
     import safetensors
     import torch
 
-    from fixtures import example, images, messages, operations, robots, tokenizers
+    from fixtures import demo, example, images, messages, operations, robots, tokenizers
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -96,6 +96,8 @@ def write_fixtures(directory):
         made[f"example/{name}"] = about
     for name, about in images.write_images(directory / "images").items():
         made[f"images/{name}"] = about
+    for name, about in demo.write_demo(directory / "demo").items():
+        made[f"demo/{name}"] = about
     for name, about in messages.write_messages(directory / "messages").items():
         made[f"messages/{name}"] = about
     for name, about in tokenizers.write_tokenizers(directory / "tokenizers").items():

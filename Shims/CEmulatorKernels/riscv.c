@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { no_register = 32 };
+enum { no_register = 32, nothing_confirms = 33 };
 
 // MARK: - Instructions
 
@@ -137,6 +137,9 @@ void ek_core_reset(struct ek_core *core, uint32_t pc) {
   core->blocked = 0xFFFFFFFE;
   core->loading = 0;
   core->is_synchronising = false;
+  core->arrived_stores = core->stores;
+  core->last_store = 1;
+  core->confirming = nothing_confirms;
   leave_loop(core);
   if (polled) ek_l1_update_watches(core->l1);
 }
@@ -238,6 +241,19 @@ void ek_core_stored(struct ek_core *core) {
   core->pc += 4;
   core->instructions++;
   core->loop_clean = false;
+}
+
+uint32_t ek_core_first_unconfirmed(const struct ek_core *core, uint32_t address, uint32_t count) {
+  uint64_t arrived = core->arrived_stores;
+  // What was loaded is there for the seventh instruction after the load, used or not.
+  if (core->confirming != nothing_confirms && core->instructions - core->confirming_since >= 7)
+    arrived = core->confirmed_stores;
+  if (core->stores - arrived > ek_recent_stores) arrived = core->stores - ek_recent_stores;
+  for (; arrived < core->stores; arrived++) {
+    uint32_t store = core->recent_stores[arrived & (ek_recent_stores - 1)] & ~3u;
+    if (store + 4 > address && store < address + count) return store;
+  }
+  return address + count;
 }
 
 // MARK: - Running
@@ -424,6 +440,11 @@ jumped_back:
       if (clock < *slot_) clock = *slot_;                                               \
       *slot_ = clock + 7;                                                               \
       core->arrival[rd] = clock + 8;                                                    \
+      if (address == core->last_store) {                                                \
+        core->confirming = rd;                                                          \
+        core->confirmed_stores = core->stores;                                          \
+        core->confirming_since = instructions + 1;                                      \
+      }                                                                                 \
       if (core->loop_clean) watch(core, address);                                       \
     } else if (address - ek_ram_address < core->ram_bytes) {                            \
       uint32_t offset_ = address - ek_ram_address;                                      \
@@ -480,6 +501,8 @@ do_lhu: LOAD(2, uint16_t, 0);
     if (address < ek_l1_bytes) {                                                        \
       memcpy(memory + address, &stored_, sizeof stored_);                               \
       core->l1->written[address / 8] |= ((1u << size) - 1) << (address & 7);            \
+      core->recent_stores[core->stores++ & (ek_recent_stores - 1)] = address;           \
+      core->last_store = address;                                                       \
       if (address <= core->l1->watch_high && address + size > core->l1->watch_low) {    \
         ek_l1_wrote(core->l1, address, size, clock);                                    \
         if (address - core->l1->counters < core->l1->counter_bytes) {                   \
@@ -533,6 +556,10 @@ resolve_needed:
       goto leave;
     }
     if (core->arrival[reg] > clock) clock = core->arrival[reg];
+    if (reg == core->confirming) {
+      core->arrived_stores = core->confirmed_stores;
+      core->confirming = nothing_confirms;
+    }
     core->loading &= ~BIT(reg);
     blocked &= ~BIT(reg);
     needed &= needed - 1;

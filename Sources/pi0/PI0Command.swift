@@ -11,7 +11,7 @@ struct PI0Command: ParsableCommand {
     discussion: "Example: pi0 run CHECKPOINT observation.json --plot actions.svg",
     subcommands: [
       RunCommand.self, ValidateCommand.self, InspectCommand.self, DevicesCommand.self,
-      BenchCommand.self, ServeCommand.self,
+      BenchCommand.self, DemoCommand.self, ReplayCommand.self, ServeCommand.self,
     ])
 
   /// Prints a failure as one line that says what to do, and exits with its code: 64 for a command

@@ -47,7 +47,8 @@ struct RunCommand: ParsableCommand {
     var partSeconds: [PolicyProgress.Part: Double] = [:]
     var last = loaded
     let actions = try policy.sampleActions(inputs, seed: seed, schedule: schedule) {
-      progress.show($0)
+      progress.show(
+        "\($0.part.rawValue) \($0.completed)/\($0.total)", isLast: $0.completed == $0.total)
       let now = clock.now
       partSeconds[$0.part, default: 0] += (now - last).seconds
       last = now
@@ -137,30 +138,6 @@ private struct ActionChunk: Encodable {
     if parts.isEmpty { return "" }
     return "\nNot on \(device): " + parts.map { "\($0.key) on \($0.value)" }.joined(separator: ", ")
   }
-}
-
-/// One line on standard error that tells how far the computation is; in a file or a pipe, a line
-/// a part.
-private struct ProgressLine {
-  private let isTerminal = isatty(FileHandle.standardError.fileDescriptor) == 1
-  private var isOpen = false
-
-  mutating func show(_ progress: PolicyProgress) {
-    let text = "\(progress.part.rawValue) \(progress.completed)/\(progress.total)"
-    if isTerminal {
-      write("\r\u{1B}[K\(text)")
-      isOpen = true
-    } else if progress.completed == progress.total {
-      write(text + "\n")
-    }
-  }
-
-  mutating func finish() {
-    if isOpen { write("\r\u{1B}[K") }
-    isOpen = false
-  }
-
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }
 
 extension Duration {

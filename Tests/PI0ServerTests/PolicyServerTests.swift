@@ -166,7 +166,7 @@ final class PolicyServerTests: XCTestCase {
 
   func testWhoDoesNotReadHoldsNobodyUp() throws {
     // Answers of 16 MB, more than the sockets hold.
-    let server = try server(EchoPolicy(repetitions: 2_000_000)) { $0.writeTime = .seconds(1) }
+    let server = try server(EchoPolicy(repetitions: 2_000_000)) { $0.writeTime = .seconds(5) }
     let (lazy, _) = try TestClient.connected(port: server.port, receiveBuffer: 4096)
     try lazy.send(.map(["state": .list([.integer(1)])]))
     let (client, _) = try TestClient.connected(port: server.port)
@@ -255,12 +255,12 @@ final class PolicyServerTests: XCTestCase {
   // MARK: - Time
 
   func testSilentClientsAreCutOffAndLiveOnesAreNot() throws {
-    let server = try server(EchoPolicy()) { $0.idleTime = .milliseconds(600) }
+    let server = try server(EchoPolicy()) { $0.idleTime = .seconds(2) }
     let (silent, _) = try TestClient.connected(port: server.port)
     silent.answersPings = false
     let (live, _) = try TestClient.connected(port: server.port)
     var pings = 0
-    while pings < 6 {
+    while pings < 5 {
       guard case .ping(let payload) = try live.receiveAny() else { return XCTFail("no ping") }
       try live.write(TestClient.frame(0x8A, payload))
       pings += 1

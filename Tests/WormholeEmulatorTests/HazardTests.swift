@@ -94,6 +94,46 @@ final class HazardTests: XCTestCase {
     XCTAssertTrue(unused.text.contains("not used"), unused.text)
   }
 
+  func testTheConfigurationOfLoopsWaitsForTheirExpansion() throws {
+    let words = [1, 4, Tensix.nop, Tensix.nop, Tensix.nop, zeroes, Tensix.nop, zeroes, zeroes]
+    let loop: UInt32 = 0xFFB8_0000
+    let configure = words.enumerated().flatMap { store($0.element, loop + 4 * UInt32($0.offset)) }
+    let wait = [RISCV.sw(0, 4, 7), RISCV.lw(10, 4, 7), Self.use]
+    try assertPasses(configure, push(Tensix.mop()), wait, configure, push(Tensix.mop()))
+    let error = try XCTUnwrap(run(configure, push(Tensix.mop()), configure))
+    XCTAssertTrue(error.text.contains("MOP configuration word 0"), error.text)
+  }
+
+  // MARK: - The NoC
+
+  /// Stores a word, and has NoC 0 write 16 bytes around it to another place of the same tile.
+  func testWhatTheNoCSendsHasArrived() throws {
+    let source: UInt32 = 0x12_0000, noc: UInt32 = 0xFFB2_0000
+    let own: UInt32 = 1 << 4 | 1 << 10  // tile (1, 1)
+    let registers: [(UInt32, UInt32)] = [
+      (0x00, source), (0x04, own), (0x0C, source + 64), (0x10, own), (0x18, 0), (0x1C, 0x4092),
+      (0x20, 16),
+    ]
+    let request = registers.flatMap { store($0.1, noc + $0.0) }
+    let go = RISCV.li(9, 1) + RISCV.li(10, noc + 0x28) + [RISCV.sw(9, 0, 10)]
+    func fill(_ tile: Tile) { tile.l1.write([1, 2, 3, 4], at: source) }
+    let stored = RISCV.li(11, source) + [RISCV.sw(11, 8, 11)]
+    let confirm = [RISCV.lw(12, 8, 11), RISCV.addi(0, 12, 0)]
+
+    XCTAssertNil(try run(request, go, tile: fill))
+    let error = try XCTUnwrap(run(request, stored, go, tile: fill))
+    XCTAssertTrue(error.text.contains("0x00120008"), error.text)
+    XCTAssertEqual(error.instruction, "sw s1, 0(a0)")
+    XCTAssertNil(try run(request, stored, confirm, go, tile: fill))
+    // Loaded from elsewhere, not used, stored again.
+    XCTAssertNotNil(
+      try run(request, stored, [RISCV.lw(12, 0, 11), RISCV.addi(0, 12, 0)], go, tile: fill))
+    XCTAssertNotNil(try run(request, stored, [RISCV.lw(12, 8, 11)], go, tile: fill))
+    XCTAssertNotNil(try run(request, stored, confirm, [RISCV.sw(0, 8, 11)], go, tile: fill))
+    // Another word.
+    XCTAssertNil(try run(request, stored, confirm, [RISCV.sw(0, 16, 11)], go, tile: fill))
+  }
+
   // MARK: - Circular buffers
 
   /// The sequencer's image: its counters are where the check looks.

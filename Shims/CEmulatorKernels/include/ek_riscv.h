@@ -10,6 +10,8 @@ enum {
   /// Decoded instructions that a core keeps: as many as a program's 16 KiB have.
   ek_cache_entries = 4096,
   ek_watches = 4,
+  /// Stores that can be on their way.
+  ek_recent_stores = 8,
 };
 
 /// An instruction, decoded. A register that is not read is 0, one that is not written 32.
@@ -98,6 +100,15 @@ struct ek_core {
   uint32_t synchronising;
   uint64_t synchronised_at;
 
+  // Stores to L1: how many, how many of them are known to have arrived, and where the last went.
+  // Loading from where the last one went, and using the result, is how a program knows.
+  uint64_t stores, arrived_stores;
+  uint32_t recent_stores[ek_recent_stores];
+  uint32_t last_store;
+  /// The register of such a load; 33 where there is none.
+  uint32_t confirming;
+  uint64_t confirmed_stores, confirming_since;
+
   struct ek_l1 *l1;
   struct ek_decoded *cache;
   bool cache_used;
@@ -127,6 +138,9 @@ void ek_core_loaded(struct ek_core *core, uint32_t value, bool pure, uint32_t la
 void ek_core_stored(struct ek_core *core);
 /// The access that stopped the core is to be tried again when something changes.
 void ek_core_wait(struct ek_core *core);
+/// The first of these bytes of L1 that the core has stored to without knowing that it arrived; the
+/// address behind them where there is none.
+uint32_t ek_core_first_unconfirmed(const struct ek_core *core, uint32_t address, uint32_t count);
 /// Something changed at that clock: in L1 at a watched address, or a register outside the core.
 void ek_core_wake(struct ek_core *core, uint64_t clock);
 

@@ -8,7 +8,7 @@ extension Tensor {
   public static func normal(
     _ shape: [Int], seed: UInt64, device: Device = .reference
   ) throws(PI0Error) -> Tensor {
-    var generator = SplitMix64(state: seed)
+    var generator = SplitMix64(seed: seed)
     return try Tensor(shape: shape, elementType: .float32, device: device) {
       (out: UnsafeMutableBufferPointer<Float>) in
       for i in out.indices {
@@ -21,10 +21,14 @@ extension Tensor {
 }
 
 /// A small generator with a published algorithm, so that a seed means the same everywhere.
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
+public struct SplitMix64: RandomNumberGenerator, Sendable {
+  private var state: UInt64
 
-  mutating func next() -> UInt64 {
+  /// A generator whose numbers the seed tells.
+  public init(seed: UInt64) { state = seed }
+
+  /// The next 64 bits.
+  public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -32,8 +36,8 @@ struct SplitMix64: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 
-  /// In [0, 1), with 53 bits.
-  mutating func uniform() -> Double {
+  /// The next number in [0, 1), with 53 bits.
+  public mutating func uniform() -> Double {
     Double(next() >> 11) * 0x1p-53
   }
 }

@@ -8,14 +8,11 @@ public struct ExpectState: Transform, Equatable {
 
   /// The observation unchanged.
   ///
-  /// - Throws: ``PI0Error/input(_:)`` for a state of another length, or one that is not finite.
+  /// - Throws: ``PI0Error/input(_:)`` for a state of another length.
   public func forward(_ observation: RobotObservation) throws(PI0Error) -> RobotObservation {
     guard observation.state.count == count else {
       throw .input(
         "the state has \(observation.state.count) values; the policy was trained with \(count)")
-    }
-    if let index = observation.state.firstIndex(where: { !$0.isFinite }) {
-      throw .input("state[\(index)] is \(observation.state[index]); every value must be finite")
     }
     return observation
   }

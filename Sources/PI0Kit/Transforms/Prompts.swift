@@ -76,6 +76,7 @@ public struct StateInPrompt: Transform, Equatable {
 
   /// The steps' edges are exact in float64, so that comparing with one tells where a value lies.
   static func step(_ value: Double) -> Int {
+    if value.isNaN { return 255 }  // beyond every edge, as in NumPy
     func edge(_ step: Int) -> Double { Double(step) / 128 - 1 }
     var step = Int(min(max(((value + 1) * 128).rounded(.down), -1), 255))
     if step < 255, edge(step + 1) <= value { step += 1 }  // the sum was rounded

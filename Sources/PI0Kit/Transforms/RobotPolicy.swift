@@ -62,6 +62,9 @@ public struct RobotPolicy: Sendable {
     _ observation: RobotObservation, noise: Tensor? = nil, schedule: DenoisingSchedule? = nil,
     onProgress: (PolicyProgress) -> Void = { _ in }
   ) throws(PI0Error) -> ActionChunk {
+    if let index = observation.state.firstIndex(where: { !$0.isFinite }) {
+      throw .input("state[\(index)] is \(observation.state[index]); every value must be finite")
+    }
     // What each transform is given, and at the end what the model is.
     var stages = [observation]
     for transform in transforms { stages.append(try transform.forward(stages[stages.count - 1])) }

@@ -116,6 +116,16 @@ final class RISCVCore {
     }
   }
 
+  /// Throws where a request of this core to a NoC could overtake its own stores to what is sent.
+  func checkArrived(_ address: UInt32, _ count: UInt32) throws(Violation) {
+    let first = ek_core_first_unconfirmed(core, address, count)
+    if first == address &+ count { return }
+    throw Violation(
+      "The NoC is to send \(count) bytes at L1 \(address.hexadecimal), and may read"
+        + " \(first.hexadecimal) before this core's store to it is there.",
+      remedy: "Load what was stored last, and use the result, before asking.")
+  }
+
   // MARK: - Running
 
   /// Runs until it parks or its clock has reached `horizon`.

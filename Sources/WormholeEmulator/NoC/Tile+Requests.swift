@@ -88,6 +88,7 @@ extension Tile {
     let count = request.length, to = request.result.address
     let from = try checkOwn(request.target, count, noc, "the source of a NoC write")
     try l1.checkRead(from, UInt32(count))
+    try issuer?.checkArrived(from, UInt32(count))
     let place = try card.grid.place(request.result.coordinate, noc: noc)
     try checkAlignment(UInt64(from), to, 16, "a write")
     var arrival = card.network.send(count, from: self.place, to: place, noc: noc, clock: clock)
@@ -177,6 +178,7 @@ extension Tile {
     let count = request.length, to = request.result.address
     let from = try checkOwn(request.target, count, noc, "the source of a multicast")
     try l1.checkRead(from, UInt32(count))
+    try issuer?.checkArrived(from, UInt32(count))
     try checkAlignment(UInt64(from), to, 16, "a multicast")
     if to >= UInt64(L1.byteCount), count != 4 || to % 4 != 0 {
       throw Violation("a multicast of \(count) bytes to registers", remedy: "send one word")

@@ -167,6 +167,15 @@ final class Coprocessor {
     return false
   }
 
+  /// Whether no MOP is queued or being expanded; a core that hears no is woken as the thread goes on.
+  func isExpanded(thread: Int) -> Bool {
+    guard threads.indices.contains(thread) else { return true }
+    let thread = threads[thread]
+    guard !thread.stream.isExpanded else { return true }
+    thread.isAwaited = true
+    return false
+  }
+
   /// When the thread, once drained, had ended everything.
   func drainClock(thread: Int) -> UInt64 {
     guard threads.indices.contains(thread) else { return 0 }

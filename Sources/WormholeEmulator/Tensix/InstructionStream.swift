@@ -63,6 +63,9 @@ final class InstructionStream {
     return entries[first].clock
   }
 
+  /// No MOP is queued or being expanded.
+  var isExpanded: Bool { pendingMOPs == 0 }
+
   /// The first instruction not yet carried out that is such, or that expands to others.
   func queued(where condition: (UInt32) -> Bool) -> UInt32? {
     if hasInstruction, condition(instruction) { return instruction }

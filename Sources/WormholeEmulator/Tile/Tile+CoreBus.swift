@@ -63,6 +63,8 @@ extension Tile: CoreBus {
     switch address {
     case Region.instructions: return try push(value, address, core)
     case Region.noc, Region.tdma, Region.debug:
+      issuer = core
+      defer { issuer = nil }
       try storeShared(value, UInt64(address), clock: core.clock)
     case Region.synchronisation:
       try storeSynchronisation(value, address - Region.synchronisation.lowerBound, core)
@@ -122,7 +124,9 @@ extension Tile: CoreBus {
       guard coprocessor.isDrained(thread: thread) else { return .wait }
       core.clock = max(core.clock, coprocessor.drainClock(thread: thread))
       return .value(0, pure: true)
-    case Synchronisation.expanded: return .value(0, pure: true)
+    case Synchronisation.expanded:
+      guard coprocessor.isExpanded(thread: thread) else { return .wait }
+      return .value(0, pure: true)
     case Synchronisation.semaphores where offset % 4 == 0:
       return .value(
         try coprocessor.readSemaphore(Int(offset - Synchronisation.semaphores.lowerBound) / 4),

@@ -10,6 +10,8 @@ final class Tile {
   let coprocessor: Coprocessor
   var interfaces: [NetworkInterface]
   var mailboxes = Mailboxes()
+  /// The core whose store to a register is being carried out.
+  var issuer: RISCVCore?
   /// Bits of the cores that are held.
   private(set) var softReset = TileMemory.allHeld
   /// The card outlives its tiles.

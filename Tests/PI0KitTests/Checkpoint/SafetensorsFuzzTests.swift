@@ -127,7 +127,7 @@ private struct SafetensorsForge {
 
   /// The file number `seed`.
   func file(seed: UInt64) -> Data {
-    var random = SplitMix64(state: seed)
+    var random = SplitMix64(seed: seed)
     var data = pick(valid, &random)
     switch Int.random(in: 0..<9, using: &random) {
     case 0: flipBits(&data, in: 0..<data.count, &random)

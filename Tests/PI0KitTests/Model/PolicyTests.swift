@@ -221,7 +221,7 @@ final class PolicyTests: XCTestCase {
     XCTAssertEqual(moment(4), 3, accuracy: 0.1)
     XCTAssertTrue(noise.allSatisfy(\.isFinite))
     // SplitMix64's published first output for seed 1234567.
-    var generator = SplitMix64(state: 1_234_567)
+    var generator = SplitMix64(seed: 1_234_567)
     XCTAssertEqual(generator.next(), 6_457_827_717_110_365_317)
   }
 

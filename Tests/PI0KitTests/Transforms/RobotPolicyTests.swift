@@ -49,6 +49,50 @@ final class RobotPolicyTests: XCTestCase {
     for device in [Device.reference, .cpu] { try checkLerobot("pi05", on: device) }
   }
 
+  /// The comparison sees what it is for: anything that differs moves the actions by more than is
+  /// allowed.
+  func testWhatTheComparisonSees() throws {
+    for kind in ["pi0", "pi05"] {
+      let fixture = try RobotFixture("lerobot-\(kind).io")
+      let folder = try PolicyFolder(contentsOf: RobotFixture.folder("lerobot-\(kind)"))
+      let whole = try RobotPolicy(folder, on: .cpu)
+      let expected = try fixture.doubles("0/actions")
+      let good = try fixture.observation("0", prompt: .tokens(fixture.tokens("0")))
+      func moved(
+        by policy: RobotPolicy? = nil, _ name: String, line: UInt = #line,
+        _ change: (inout RobotObservation) -> Void = { _ in }
+      ) throws {
+        var observation = good
+        change(&observation)
+        let chunk = try (policy ?? whole).infer(observation, noise: fixture.noise("0"))
+        let worst = zip(chunk.values, expected).map { abs($0 - $1) }.max() ?? 0
+        let largest = expected.map(abs).max() ?? 0
+        XCTAssertGreaterThan(worst / largest, 2e-5, "\(kind), \(name)", line: line)
+      }
+      func policy(_ resizing: ImageResizing) throws -> RobotPolicy {
+        try RobotPolicy(policy: whole.policy, transforms: whole.transforms, resizing: resizing)
+      }
+      try moved(by: policy(.pillow), "Pillow's resize")
+      try moved(by: policy(.torchBytes), "resize in bytes")
+      var accumulated = try XCTUnwrap(folder.checkpoint.configuration)
+      accumulated.times = .accumulated
+      accumulated.denoisingSteps += 1
+      let other = try Policy(
+        checkpoint: Checkpoint(path: folder.path, configuration: accumulated), on: .cpu)
+      try moved(
+        by: RobotPolicy(policy: other, transforms: whole.transforms, resizing: .torchFloats),
+        "one more step")
+      try moved("without the wrist") { $0.images["wrist"] = nil }
+      try moved("another token") {
+        if case .tokens(var tokens) = $0.prompt {
+          tokens[1] += 1
+          $0.prompt = .tokens(tokens)
+        }
+      }
+      try moved("another state") { $0.state[0] += 0.1 }
+    }
+  }
+
   func testStatisticsAmongTheWeights() throws {
     let folder = try TemporaryFolder(for: self)
     try olderFolder(folder)

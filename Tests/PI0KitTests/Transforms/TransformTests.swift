@@ -104,7 +104,7 @@ final class TransformTests: XCTestCase {
     let steps: [(value: Double, step: Int)] = [
       (-1, 0), (Double(-1).nextDown, -1), (0, 128), (-1e-300, 127), (1, 255),
       (Double(1).nextDown, 255), (.infinity, 255), (-.infinity, -1), (last, 255),
-      (last.nextDown, 254),
+      (last.nextDown, 254), (.nan, 255), (1e300, 255), (-1e300, -1),
     ]
     for (value, step) in steps {
       XCTAssertEqual(StateInPrompt.step(value), step, "\(value)")
