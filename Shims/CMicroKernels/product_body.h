@@ -18,6 +18,7 @@ static void MK(take_tile)(
         if (p->finishes) {
           if (p->bias) v += MK(load)(p->bias + column + j);
           if (p->activation != MK_NONE) v = MK(activated)(v, p->activation);
+          if (p->factor) v *= MK(load)(p->factor + (to - p->result) + j);
         }
         MK(store)(to + j, v);
       } else {
@@ -25,6 +26,7 @@ static void MK(take_tile)(
         if (p->finishes) {
           if (p->bias) v += MK(load_part)(p->bias + column + j, count);
           if (p->activation != MK_NONE) v = MK(activated)(v, p->activation);
+          if (p->factor) v *= MK(load_part)(p->factor + (to - p->result) + j, count);
         }
         MK(store_part)(to + j, v, count);
       }

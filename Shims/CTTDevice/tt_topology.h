@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <hwloc.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #pragma clang assume_nonnull begin
 
@@ -60,6 +62,53 @@ static inline int tt_cpus_of_node(
 /// All processors of the machine.
 static inline int tt_all_cpus(hwloc_topology_t topology, uint32_t *cpus, uint32_t capacity) {
   return tt_cpus_of_set(hwloc_topology_get_allowed_cpuset(topology), cpus, capacity);
+}
+
+// What hwloc knows about a kind of processors, or 0.
+static inline int tt_kind_is(
+    hwloc_topology_t topology, unsigned kind, const char *type, hwloc_bitmap_t set, long *speed) {
+  struct hwloc_info_s *infos;
+  unsigned count;
+  int efficiency, matches = 0;
+  *speed = 0;
+  if (hwloc_cpukinds_get_info(topology, kind, set, &efficiency, &count, &infos, 0) < 0) return 0;
+  for (unsigned i = 0; i < count; i++) {
+    if (!strcmp(infos[i].name, "CoreType")) matches = !strcmp(infos[i].value, type);
+    if (!strcmp(infos[i].name, "LinuxCapacity") || !strcmp(infos[i].name, "FrequencyMaxMHz"))
+      *speed = strtol(infos[i].value, 0, 10);
+  }
+  return matches;
+}
+
+/// One processor a core that the calling thread may run on, without the cores of kinds that are
+/// made to save power or run at less than three quarters of the fastest kind's speed.
+static inline int tt_performance_cpus(
+    hwloc_topology_t topology, uint32_t *cpus, uint32_t capacity) {
+  hwloc_bitmap_t set = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(topology));
+  hwloc_bitmap_t other = hwloc_bitmap_alloc();
+  int result = -ENOMEM;
+  if (set && other) {
+    // Not so where the topology is another machine's.
+    if (hwloc_get_cpubind(topology, other, HWLOC_CPUBIND_THREAD) == 0)
+      hwloc_bitmap_and(set, set, other);
+    int kinds = hwloc_cpukinds_get_nr(topology, 0);
+    long speed, fastest = 0;
+    for (int kind = 0; kind < kinds; kind++) {
+      tt_kind_is(topology, (unsigned)kind, "", other, &speed);
+      if (speed > fastest) fastest = speed;
+    }
+    for (int kind = 0; kind < kinds; kind++) {
+      int saves = tt_kind_is(topology, (unsigned)kind, "IntelAtom", other, &speed);
+      // All that may be used are of that kind: then they must do.
+      if ((saves || (speed > 0 && speed < fastest / 4 * 3)) && !hwloc_bitmap_isincluded(set, other))
+        hwloc_bitmap_andnot(set, set, other);
+    }
+    hwloc_bitmap_singlify_per_core(topology, set, 0);
+    result = tt_cpus_of_set(set, cpus, capacity);
+  }
+  hwloc_bitmap_free(set);
+  hwloc_bitmap_free(other);
+  return result;
 }
 
 /// Binds the calling thread to these processors.

@@ -20,6 +20,21 @@ struct BenchCommand: ParsableCommand {
 
   @OptionGroup var device: DeviceOption
 
+  @Option(
+    help: ArgumentHelp("Threads of the cpu device; as many as fast cores.", valueName: "n"))
+  var threads: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Time all parts of this policy too, which has pi0's full sizes.", valueName: "file"))
+  var checkpoint: String?
+
+  @Option(help: ArgumentHelp("The checkpoint's inputs, see Scripts/benchmark.", valueName: "file"))
+  var inputs: String?
+
+  @Flag(help: "Answer the requests of Scripts/benchmark, a JSON object a line.")
+  var serve = false
+
   @Flag(help: "Print JSON instead of a table.")
   var json = false
 
@@ -27,6 +42,7 @@ struct BenchCommand: ParsableCommand {
     guard (1...1_000_000).contains(runs) else {
       throw ValidationError("--runs must be 1 to 1000000.")
     }
+    guard (threads ?? 1) > 0 else { throw ValidationError("--threads must be 1 or more.") }
   }
 
   /// Milliseconds of one part.
@@ -48,46 +64,19 @@ struct BenchCommand: ParsableCommand {
   }
 
   func run() throws {
-    let device = try device.device()
-    let configuration = PolicyConfiguration.pi0
-    let (horizon, dimension) = (configuration.actionHorizon, configuration.actionDimension)
-    let (prefix, suffix) = (configuration.prefixLength, configuration.suffixLength)
-    func present(_ count: Int) throws -> Tensor {
-      try Tensor([Bool](repeating: true, count: count), shape: [1, count], device: device)
+    let start = ContinuousClock().now
+    let device = try chosenDevice()
+    let stages =
+      try checkpoint.map { try BenchStages(checkpoint: $0, inputs: inputs, on: device) }
+      ?? BenchStages(on: device)
+    if serve { return try answer(with: stages, since: start) }
+    var timings = try stages.stages.map { stage in
+      try measure("\(stage.title), \(device)") { _ = try stages.run(stage.name) }
     }
-    let (prefixPadding, padding) = (try present(prefix), try present(suffix))
-    let prefixMarks = try Tensor(
-      [Bool](repeating: false, count: prefix), shape: [1, prefix], device: device)
-    let marks = try Tensor((0..<suffix).map { $0 < 2 }, shape: [1, suffix], device: device)
-    let x = try Tensor.normal([1, horizon, dimension], seed: 1, device: device)
-    let velocity = try Tensor.normal([1, horizon, dimension], seed: 2, device: device)
-    let embedding = SinusoidalTimeEmbedding(width: configuration.expert.width)
-    let time = try Tensor([0.5], shape: [1], device: device)
-
-    var timings = [
-      try measure("Euler update, \(horizon) x \(dimension)") {
-        _ = try Policy.eulerStep(x, velocity: velocity, timeStep: -0.1)
-      },
-      try measure("suffix masks and positions, \(suffix) x \(prefix + suffix)") {
-        let allowed = try AttentionMask.suffixAllowed(
-          prefixPadding: prefixPadding, padding: padding, marks: marks)
-        _ = try AttentionMask.bias(allowed)
-        _ = try AttentionMask.positions(padding: padding, after: prefixPadding)
-      },
-      try measure("prefix masks and positions, \(prefix) x \(prefix)") {
-        let allowed = try AttentionMask.allowed(padding: prefixPadding, marks: prefixMarks)
-        _ = try AttentionMask.bias(allowed)
-        _ = try AttentionMask.positions(padding: prefixPadding)
-      },
-      try measure("sinusoidal time embedding, \(configuration.expert.width)") {
-        _ = try embedding(time)
-      },
-    ]
-    timings.append(try suffixEmbedding(device, configuration))
     let traces = device.traceReports
     if traces.isEmpty {  // a card has no threads
       let processors = ProcessInfo.processInfo.activeProcessorCount
-      for threads in Set([1, processors]).sorted() {
+      for threads in threads.map({ [$0] }) ?? Set([1, processors]).sorted() {
         timings += try products(threads: threads)
       }
     }
@@ -109,19 +98,12 @@ struct BenchCommand: ParsableCommand {
     for trace in traces { print("\n\(trace.text)") }
   }
 
-  /// State, noisy actions and time to tokens, with the full-size weights of the fixtures.
-  private func suffixEmbedding(
-    _ device: Device, _ configuration: PolicyConfiguration
-  ) throws -> Timing {
-    let weights = try PackageFixtures.goldenFolder() + "/suffix_full.weights.safetensors"
-    let embedder = try SuffixEmbedder(checkpoint: Checkpoint(path: weights), on: device)
-    let (horizon, dimension) = (configuration.actionHorizon, configuration.actionDimension)
-    let state = try Tensor.normal([1, dimension], seed: 1, device: device)
-    let actions = try Tensor.normal([1, horizon, dimension], seed: 2, device: device)
-    let time = try Tensor([0.5], shape: [1], device: device)
-    return try measure("suffix embedding, \(horizon) actions, \(device)") {
-      _ = try embedder(state: state, noisyActions: actions, timestep: time)
-    }
+  private func chosenDevice() throws -> Device {
+    let device = try device.device()
+    return try threads.map { threads in
+      guard device == .cpu else { throw ValidationError("--threads is for --device cpu.") }
+      return .cpu(threads: threads)
+    } ?? device
   }
 
   /// The largest products on the cpu device, and the processor's peak measured around them.
@@ -136,6 +118,33 @@ struct BenchCommand: ParsableCommand {
       timing.gigaflops = speed / 1e9
       timing.shareOfPeak = speed / peak
       return timing
+    }
+  }
+
+  private struct Request: Decodable {
+    let stage: String
+    let calls: Int?
+    let output: String?
+  }
+
+  /// Carries out a part as often as each line of standard input says, and prints the seconds; on request,
+  /// writes the result as raw float32. First the seconds that loading took.
+  private func answer(with stages: BenchStages, since start: ContinuousClock.Instant) throws {
+    let clock = ContinuousClock()
+    func answer(_ name: String, _ seconds: Double) {
+      FileHandle.standardOutput.write(Data("{\"\(name)\": \(seconds)}\n".utf8))
+    }
+    answer("load", (clock.now - start).seconds)
+    while let line = readLine() {
+      let request = try JSONDecoder().decode(Request.self, from: Data(line.utf8))
+      var result: (() throws -> Tensor)?
+      let seconds = try clock.measure {
+        for _ in 0..<max(request.calls ?? 1, 1) { result = try stages.run(request.stage) }
+      }.seconds
+      if let output = request.output, let values = try result?().floats() {
+        try values.withUnsafeBytes { Data($0) }.write(to: URL(fileURLWithPath: output))
+      }
+      answer("seconds", seconds)
     }
   }
 

@@ -49,6 +49,38 @@ final class MachineTopologyTests: XCTestCase {
     }
   }
 
+  func testOneProcessorACore() {
+    setenv("HWLOC_SYNTHETIC", "node:2 core:2 pu:2", 1)
+    defer { unsetenv("HWLOC_SYNTHETIC") }
+    guard let machine = MachineTopology() else { return XCTFail("hwloc cannot imagine this") }
+    XCTAssertEqual(machine.performanceCores, [0, 2, 4, 6])
+  }
+
+  func testCoresThatSavePowerAreLeftOut() throws {
+    let slow = [
+      #"<info name="CoreType" value="IntelAtom"/>"#,
+      #"<info name="FrequencyMaxMHz" value="2000"/>"#, #"<info name="LinuxCapacity" value="400"/>"#,
+    ]
+    let fast = [
+      #"<info name="CoreType" value="IntelCore"/>"#,
+      #"<info name="FrequencyMaxMHz" value="3000"/>"#,
+      #"<info name="LinuxCapacity" value="1024"/>"#,
+    ]
+    for (slow, fast) in zip(slow, fast) {
+      let kinds = """
+        <cpukind cpuset="0xc">\(slow)</cpukind><cpukind cpuset="0x3">\(fast)</cpukind></topology>
+        """
+      let file = NSTemporaryDirectory() + "MachineTopologyTests-\(UUID().uuidString).xml"
+      try twoSockets.replacingOccurrences(of: "</topology>", with: kinds)
+        .write(toFile: file, atomically: false, encoding: .utf8)
+      defer { unlink(file) }
+      setenv("HWLOC_XMLFILE", file, 1)
+      defer { unsetenv("HWLOC_XMLFILE") }
+      guard let machine = MachineTopology() else { return XCTFail("hwloc cannot read the file") }
+      XCTAssertEqual(machine.performanceCores, [0, 1], slow)
+    }
+  }
+
   private let twoSockets = """
     <?xml version="1.0" encoding="UTF-8"?>
     <topology version="2.0">

@@ -81,6 +81,7 @@ typedef struct mk_product {
   bool finishes;         // then adds the bias and applies the activation
   const float *bias;     // [columns] or NULL
   mk_activation activation;
+  const float *factor;   // [rows][result_stride], what the result is multiplied by at last, or NULL
 } mk_product;
 
 void mk_multiply_panels(mk_instructions instructions, const mk_product *product);
@@ -156,12 +157,6 @@ void mk_widen(
 /// `count` times all the multiply-adds that fit in registers, to measure the processor's peak.
 /// Returns the floating-point operations done.
 double mk_multiply_add_peak(mk_instructions instructions, size_t count);
-
-/// Processors are numbered from zero up to, but not including, this.
-size_t mk_processor_limit(void);
-
-/// True where the system lets the calling thread run on that processor.
-bool mk_may_run_on(size_t processor);
 
 /// Keeps the calling thread on one processor; where the system refuses, it stays free.
 void mk_pin_to(size_t processor);

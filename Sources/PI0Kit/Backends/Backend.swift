@@ -8,15 +8,25 @@ protocol Backend: Sendable {
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
+  /// The same, times a tensor of the result's shape.
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
   /// `a` is `[..., m, k]`, `b` is `[..., k, n]`, their leading dimensions broadcast.
   func matmul(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor
   func attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
-  /// The same over keys that stand one after the other.
+  /// The same with a mask of which each different row is there once.
   func attention(
-    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float, shape: [Int],
+    query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// The same over keys that stand one after the other, with a mask or without.
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
   /// `linear` of `[batch, rows, inputs]` to heads: `shape` is `[batch, heads, rows, width]`.
@@ -61,6 +71,9 @@ protocol Backend: Sendable {
 
   /// Whether ``traced(_:_:_:)`` records a function instead of calling it every time.
   var records: Bool { get }
+  /// Whether an embedder uses products of weights that were carried out at load. Elsewhere it
+  /// computes what its definition says: `reference` to be compared with, a card as one trace.
+  var computesFolded: Bool { get }
   /// How near an embedder's results come to PyTorch's in float32.
   var embedderTolerance: Tolerance { get }
   /// How near a whole policy's results come.
@@ -76,17 +89,40 @@ protocol Backend: Sendable {
 
 extension Backend {
   var records: Bool { false }
+  var computesFolded: Bool { false }
   var embedderTolerance: Tolerance { .float32 }
   var policyTolerance: Tolerance { .float32 }
 
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try linear(
+      x, weight: weight, bias: bias, activation: activation, shape: shape, type: type) * factor
+  }
+
   func attention(
-    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float, shape: [Int],
+    query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try attention(
+      query: query, key: key, value: value, mask: bias.matrix(), scale: scale, shape: shape,
+      type: type)
+  }
+
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
     var whole = segments[0]
     for segment in segments.dropFirst() { whole = try whole.appending(segment) }
+    guard let bias else {
+      return try attention(
+        query: query, key: whole.key, value: whole.value, mask: nil, scale: scale, shape: shape,
+        type: type)
+    }
     return try attention(
-      query: query, key: whole.key, value: whole.value, mask: mask, scale: scale, shape: shape,
+      query: query, key: whole.key, value: whole.value, bias: bias, scale: scale, shape: shape,
       type: type)
   }
 

@@ -18,4 +18,9 @@ struct Linear: Sendable {
   ) throws(PI0Error) -> Tensor {
     try x.linear(weight: weight, bias: bias, activation: activation)
   }
+
+  /// The same, element by element times `factor`.
+  func callAsFunction(_ x: Tensor, times factor: Tensor) throws(PI0Error) -> Tensor {
+    try x.linear(weight: weight, bias: bias, times: factor)
+  }
 }

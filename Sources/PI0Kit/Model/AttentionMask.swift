@@ -27,13 +27,8 @@ public enum AttentionMask {
   public static func suffixAllowed(
     prefixPadding: Tensor, padding: Tensor, marks: Tensor
   ) throws(PI0Error) -> Tensor {
-    let check = try OperandCheck(
-      "attention mask",
-      [("prefixPadding", prefixPadding), ("padding", padding), ("marks", marks)])
-    try check.require(
-      check.operands.allSatisfy { $0.tensor.rank == 2 && $0.tensor.elementType == .bool }
-        && padding.shape == marks.shape && prefixPadding.shape[0] == padding.shape[0],
-      "padding and marks must be bool [batch, tokens]")
+    try check(
+      "attention mask", prefixPadding: prefixPadding, padding: padding, marks: marks)
     let (batch, rows, prefix) = (padding.shape[0], padding.shape[1], prefixPadding.shape[1])
     let columns = prefix + rows
     let (pad, mark, before) = (padding.bytes, marks.bytes, prefixPadding.bytes)
@@ -55,23 +50,6 @@ public enum AttentionMask {
           for j in 0..<rows { out[row + prefix + j] = block[j] <= own ? 1 : 0 }
         }
       }
-    }
-  }
-
-  /// 0 where attention is allowed, -2.3819763e38 where it is not.
-  ///
-  /// - Returns: float32 `[batch, 1, rows, columns]` for `allowed` of `[batch, rows, columns]`.
-  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shape or type does not fit.
-  public static func bias(_ allowed: Tensor) throws(PI0Error) -> Tensor {
-    let check = try OperandCheck("attention bias", [("allowed", allowed)])
-    try check.require(
-      allowed.rank == 3 && allowed.elementType == .bool, "must be bool [batch, rows, columns]")
-    let source = allowed.bytes
-    return try Tensor(
-      shape: [allowed.shape[0], 1, allowed.shape[1], allowed.shape[2]], elementType: .float32,
-      device: allowed.device
-    ) { (out: UnsafeMutableBufferPointer<Float>) in
-      for i in 0..<source.count { out[i] = source[i] == 0 ? blocked : 0 }
     }
   }
 

@@ -29,7 +29,8 @@ struct Gemma: Sendable {
   /// The keys and values of every layer for tokens `x`. The last layer computes nothing else,
   /// since nothing else of it is used.
   func keysAndValues(
-    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: Tensor?, onLayer: (Int) -> Void = { _ in }
+    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: AttentionBias?,
+    onLayer: (Int) -> Void = { _ in }
   ) throws(PI0Error) -> KeyValueCache {
     var cache = KeyValueCache(layers: [])
     var x = x
@@ -49,7 +50,7 @@ struct Gemma: Sendable {
 
   /// The normalised output for tokens `x` that follow the tokens in `cache`.
   func callAsFunction(
-    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: Tensor?, after cache: KeyValueCache,
+    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: AttentionBias?, after cache: KeyValueCache,
     modulation: Modulation
   ) throws(PI0Error) -> Tensor {
     var x = x
@@ -90,7 +91,8 @@ struct GemmaLayer: Sendable {
   }
 
   func callAsFunction(
-    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: Tensor?, after past: KeyValueCache.Layer?,
+    _ x: Tensor, rotary: RotaryEmbedding.Table, mask: AttentionBias?,
+    after past: KeyValueCache.Layer?,
     modulation: Modulation
   ) throws(PI0Error) -> Tensor {
     let (normalized, gate) = try inputLayerNorm(x, modulation: modulation.input)
@@ -137,11 +139,11 @@ struct GemmaAttention: Sendable {
 
   func callAsFunction(
     _ x: Tensor, rotary: RotaryEmbedding.Table, keysAndValues: [KeyValueCache.Layer],
-    mask: Tensor?
+    mask: AttentionBias?
   ) throws(PI0Error) -> Tensor {
     let query = try query.toHeads(x, heads).rotated(cosine: rotary.cosine, sine: rotary.sine)
     return try output.fromHeads(
-      .attention(query: query, segments: keysAndValues, mask: mask))
+      .attention(query: query, segments: keysAndValues, bias: mask))
   }
 }
 
@@ -160,7 +162,7 @@ struct GatedMLP: Sendable {
   }
 
   func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
-    try down(gate(x, activation: .geluTanh) * up(x))
+    try down(up(x, times: gate(x, activation: .geluTanh)))
   }
 }
 

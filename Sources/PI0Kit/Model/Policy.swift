@@ -20,14 +20,14 @@ public struct Policy: Sendable {
   let expert: Gemma  // paligemma_with_expert.gemma_expert.model
   let actionOut: Linear  // action_out_proj
   let rotary: RotaryEmbedding
-  /// The suffix with its time half split off; nil in pi0.5, which has none.
-  private let foldedSuffix: FoldedSuffix?
+  /// Nil in pi0.5.
+  private var foldedSuffix: FoldedSuffix? { suffixEmbedder.folded }
   private let defaultSchedule: DenoisingSchedule
 
   /// Loads a policy.
   ///
-  /// Weights are views of the mapped checkpoint; nothing of it is copied but the two halves of
-  /// action_time_mlp_in.
+  /// Weights are views of the mapped checkpoint; nothing of it is copied but what becomes of
+  /// action_in_proj and action_time_mlp_in, see `FoldedSuffix`.
   ///
   /// - Parameters:
   ///   - checkpoint: see ``Checkpoint``.
@@ -40,7 +40,7 @@ public struct Policy: Sendable {
     self.configuration = configuration
     self.device = device
     prefixEmbedder = PrefixEmbedder(weights, configuration)
-    suffixEmbedder = SuffixEmbedder(
+    var suffixEmbedder = SuffixEmbedder(
       weights, variant: configuration.variant, width: configuration.expert.width,
       actionDimension: configuration.actionDimension)
     let transformers = weights.at("paligemma_with_expert")
@@ -56,10 +56,11 @@ public struct Policy: Sendable {
 
     rotary = RotaryEmbedding(
       width: configuration.language.headWidth, roundsToBFloat16: configuration.roundsRotaryTable)
-    foldedSuffix = try FoldedSuffix(suffixEmbedder)
+    try suffixEmbedder.fold()
+    self.suffixEmbedder = suffixEmbedder
     defaultSchedule = try Self.schedule(
       steps: configuration.denoisingSteps, times: configuration.times, suffixEmbedder,
-      foldedSuffix, expert, device)
+      suffixEmbedder.folded, expert, device)
   }
 
   // MARK: - Parts, as in the original
@@ -68,10 +69,10 @@ public struct Policy: Sendable {
   ///
   /// - Throws: ``PI0Error`` where the prefix does not fit the policy.
   public func keyValueCache(_ prefix: TokenEmbedding) throws(PI0Error) -> KeyValueCache {
-    let allowed = try AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks)
+    let mask = try AttentionMask.bias(padding: prefix.padding, marks: prefix.marks)
     return try languageModel.keysAndValues(
       prefix.embeddings, rotary: rotary(AttentionMask.positions(padding: prefix.padding)),
-      mask: AttentionMask.bias(allowed))
+      mask: mask)
   }
 
   /// The velocity `[batch, horizon, actionDimension]` of the flow at a point and a time.
@@ -323,7 +324,7 @@ public struct PolicyProgress: Sendable, Equatable {
 private struct SuffixContext {
   let cache: KeyValueCache
   let rotary: RotaryEmbedding.Table
-  let mask: Tensor
+  let mask: AttentionBias
 
   init(
     cache: KeyValueCache, prefixPadding: Tensor, padding: Tensor, marks: Tensor,
@@ -332,7 +333,6 @@ private struct SuffixContext {
     self.cache = cache
     self.rotary = try rotary(AttentionMask.positions(padding: padding, after: prefixPadding))
     mask = try AttentionMask.bias(
-      AttentionMask.suffixAllowed(
-        prefixPadding: prefixPadding, padding: padding, marks: marks))
+      prefixPadding: prefixPadding, padding: padding, marks: marks)
   }
 }

@@ -6,7 +6,10 @@ import Glibc
 /// Source: `create_sinusoidal_pos_embedding` in openpi's `pi0_pytorch.py`.
 public struct SinusoidalTimeEmbedding: Sendable {
   private let half: Int
-  private let angularFrequency: @Sendable (Int) -> Double
+  private let angularFrequencies: [Double]
+
+  /// The widest embedding there is.
+  static let maximumWidth = 1 << 20
 
   /// - Parameters:
   ///   - width: of the embedding; even.
@@ -15,7 +18,8 @@ public struct SinusoidalTimeEmbedding: Sendable {
   public init(width: Int, minPeriod: Double = 4e-3, maxPeriod: Double = 4) {
     let half = max(width / 2, 0)
     self.half = half
-    angularFrequency = { i in
+    // Of a wider one, which is refused when it is called, there are none.
+    angularFrequencies = (0..<(width <= Self.maximumWidth ? half : 0)).map { i in
       let fraction = half == 1 ? 0 : Double(i) / Double(half - 1)
       let period = minPeriod * pow(maxPeriod / minPeriod, fraction)
       return 1 / period * 2 * Double.pi
@@ -29,13 +33,14 @@ public struct SinusoidalTimeEmbedding: Sendable {
   public func callAsFunction(_ times: Tensor) throws(PI0Error) -> Tensor {
     let check = try OperandCheck("time embedding", [("times", times)])
     try check.require(times.rank == 1, "times must be [batch]")
+    try check.require(
+      angularFrequencies.count == half, "an embedding has at most \(Self.maximumWidth) columns")
     let rows = try times.floats()
     return try Tensor(
       shape: [times.count, 2 * half], elementType: .float32, device: times.device
     ) { (out: UnsafeMutableBufferPointer<Float>) in
-      for i in 0..<half {
-        let frequency = angularFrequency(i)
-        for (row, time) in rows.enumerated() {
+      for (row, time) in rows.enumerated() {
+        for (i, frequency) in angularFrequencies.enumerated() {
           let angle = Double(time) * frequency
           out[2 * row * half + i] = Float(sin(angle))
           out[(2 * row + 1) * half + i] = Float(cos(angle))

@@ -9,6 +9,8 @@ public struct SuffixEmbedder: Sendable {
   let actionIn: Linear  // action_in_proj
   let head: Head
   let timeEmbedding: SinusoidalTimeEmbedding
+  /// The same with fewer products; nil in pi0.5, and until ``fold()``.
+  private(set) var folded: FoldedSuffix?
   private let traces = TraceCache("suffix embedding")
   private let conditionTraces = TraceCache("suffix condition")
 
@@ -31,7 +33,11 @@ public struct SuffixEmbedder: Sendable {
     self.init(
       weights, variant: size.variant, width: size.width, actionDimension: size.actionDimension)
     try weights.finish(wholeCheckpoint: false)
+    if device.backend.computesFolded { try fold() }
   }
+
+  /// Carries out, once the weights are known to be sound, the products of weights.
+  mutating func fold() throws(PI0Error) { folded = try FoldedSuffix(self) }
 
   init(
     _ weights: Weights, variant: PolicyConfiguration.Variant, width: Int, actionDimension: Int
@@ -76,6 +82,12 @@ public struct SuffixEmbedder: Sendable {
     case .pi0(let stateProjection, let timeIn, let timeOut):
       try check.require(
         state.rank == 2 && state.shape[0] == batch, "state must be [batch, actionDimension]")
+      if let folded, batch == 1, device.backend.computesFolded {
+        embeddings = try folded(
+          stateToken: folded.stateToken(state), noisyActions: noisyActions,
+          timeRow: folded.timeRow(timestep))
+        break
+      }
       embeddings = try device.traced(
         traces, [state, noisyActions, timeEmbedding(timestep)]
       ) { (inputs) throws(PI0Error) -> Tensor in

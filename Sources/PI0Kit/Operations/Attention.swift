@@ -13,52 +13,81 @@ extension Tensor {
   public static func attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor? = nil, scale: Float? = nil
   ) throws(PI0Error) -> Tensor {
+    let check = try OperandCheck(
+      "attention", [("query", query), ("key", key), ("value", value), ("mask", mask)])
+    let (keys, type) = try check.attention(query, [KeyValueCache.Layer(key: key, value: value)])
+    if let mask {
+      let scores = [query.shape[0], query.shape[1], query.shape[2], keys]
+      try check.require(
+        mask.elementType.isFloat && Shape.broadcast(scores, mask.shape) == scores,
+        "the mask must be floating-point and broadcast to [batch, heads, rows, keys]")
+    }
+    return try check.backend.attention(
+      query: query, key: key, value: value, mask: mask,
+      scale: scale ?? 1 / Float(query.shape[3]).squareRoot(), shape: query.shape, type: type)
+  }
+
+  /// The same with a mask of which each different row is there once, or without one.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  public static func attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias?
+  ) throws(PI0Error) -> Tensor {
     try attention(
-      query: query, segments: [KeyValueCache.Layer(key: key, value: value)], mask: mask,
-      scale: scale)
+      query: query, segments: [KeyValueCache.Layer(key: key, value: value)], bias: bias)
   }
 
   /// The same over keys and values that stand in several tensors, one after the other: a cache and
   /// what follows it.
   static func attention(
-    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float? = nil
+    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?
   ) throws(PI0Error) -> Tensor {
     let check = try OperandCheck(
       "attention",
-      [("query", query), ("mask", mask)]
+      [("query", query), ("bias", bias?.rows), ("indices", bias?.indices)]
         + segments.flatMap { [("key", $0.key), ("value", $0.value)] })
-    try check.requireFloats()
-    guard let first = segments.first?.key else { throw check.error("there are no keys") }
-    try check.require(
+    let (keys, type) = try check.attention(query, segments)
+    if let bias {
+      try check.require(
+        bias.rows.shape[1] == keys && bias.indices.shape == [query.shape[0], query.shape[2]],
+        "the bias must be of [batch, rows] queries and as many keys")
+    }
+    return try check.backend.attention(
+      query: query, segments: segments, bias: bias,
+      scale: 1 / Float(query.shape[3]).squareRoot(), shape: query.shape, type: type)
+  }
+}
+
+extension OperandCheck {
+  /// The number of keys and the result's type; throws where query, keys and values do not fit
+  /// together.
+  fileprivate func attention(
+    _ query: Tensor, _ segments: [KeyValueCache.Layer]
+  ) throws(PI0Error) -> (keys: Int, type: ElementType) {
+    guard let first = segments.first?.key else { throw error("there are no keys") }
+    try require(
       query.rank == 4 && first.rank == 4, "query and key must be [batch, heads, rows, width]")
-    let (batch, heads, rows, width) = (
-      query.shape[0], query.shape[1], query.shape[2], query.shape[3]
+    let (batch, heads, width, kvHeads) = (
+      query.shape[0], query.shape[1], query.shape[3], first.shape[1]
     )
-    let kvHeads = first.shape[1]
     var keys = 0
+    var type = query.elementType
     for segment in segments {
       let key = segment.key
-      try check.require(
+      try require(
+        [query, key, segment.value].allSatisfy(\.elementType.isFloat),
+        "query, key and value must be floating-point")
+      try require(
         key.rank == 4 && key.shape[0] == batch && key.shape[1] == kvHeads && key.shape[3] == width
           && segment.value.shape == key.shape,
         "key and value must be [batch, kvHeads, keys, width] with query's batch and width")
       let (sum, overflow) = keys.addingReportingOverflow(key.shape[2])
-      try check.require(!overflow, "there are more keys than there can be")
+      try require(!overflow, "there are more keys than there can be")
       keys = sum
+      type = .promoted(.promoted(type, key.elementType), segment.value.elementType)
     }
-    try check.require(
+    try require(
       kvHeads > 0 && heads % kvHeads == 0, "the number of kv heads must divide that of the heads")
-    if let mask {
-      let scores = [batch, heads, rows, keys]
-      try check.require(
-        Shape.broadcast(scores, mask.shape) == scores,
-        "the mask must broadcast to [batch, heads, rows, keys]")
-    }
-    let type = segments.reduce(query.elementType) {
-      .promoted(.promoted($0, $1.key.elementType), $1.value.elementType)
-    }
-    return try check.backend.attention(
-      query: query, segments: segments, mask: mask,
-      scale: scale ?? 1 / Float(width).squareRoot(), shape: query.shape, type: type)
+    return (keys, type)
   }
 }

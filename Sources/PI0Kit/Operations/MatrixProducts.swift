@@ -20,7 +20,32 @@ extension Tensor {
   public func linear(
     weight: Tensor, bias: Tensor? = nil, activation: Activation = .none
   ) throws(PI0Error) -> Tensor {
-    let check = try OperandCheck("linear", [("x", self), ("weight", weight), ("bias", bias)])
+    let (check, shape) = try linearCheck(weight, bias)
+    return try check.backend.linear(
+      self, weight: weight, bias: bias, activation: activation, shape: shape,
+      type: check.promotedType)
+  }
+
+  /// `activation(x · weightᵀ + bias) * factor`, element by element.
+  ///
+  /// - Parameter factor: of the result's shape.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  func linear(
+    weight: Tensor, bias: Tensor? = nil, activation: Activation = .none, times factor: Tensor
+  ) throws(PI0Error) -> Tensor {
+    let (check, shape) = try linearCheck(weight, bias, factor)
+    try check.require(factor.shape == shape, "the factor must be \(shape)")
+    return try check.backend.linear(
+      self, weight: weight, bias: bias, activation: activation, times: factor, shape: shape,
+      type: check.promotedType)
+  }
+
+  /// Checks the operands of a linear layer and works out the result's shape.
+  private func linearCheck(
+    _ weight: Tensor, _ bias: Tensor?, _ factor: Tensor? = nil
+  ) throws(PI0Error) -> (check: OperandCheck, shape: [Int]) {
+    let check = try OperandCheck(
+      "linear", [("x", self), ("weight", weight), ("bias", bias), ("factor", factor)])
     try check.requireFloats()
     try check.require(rank >= 1, "x needs at least one dimension")
     try check.require(weight.rank == 2, "weight must be [out, in]")
@@ -29,9 +54,7 @@ extension Tensor {
     if let bias {
       try check.require(bias.shape == [weight.shape[0]], "bias must be [out]")
     }
-    return try check.backend.linear(
-      self, weight: weight, bias: bias, activation: activation,
-      shape: shape.dropLast() + [weight.shape[0]], type: check.promotedType)
+    return (check, shape.dropLast() + [weight.shape[0]])
   }
 
   /// The matrix product, as `torch.matmul`: leading dimensions broadcast; a vector stands for a

@@ -2,34 +2,25 @@
 /// that, and so free to share between tensors and threads.
 final class TensorStorage: @unchecked Sendable {
   let bytes: UnsafeRawBufferPointer
-  /// What keeps borrowed bytes alive, for example a mapped file; nil for bytes of our own.
-  private let owner: AnyObject?
+  /// What keeps the bytes alive: a block of the pool, or a mapped file.
+  private let owner: AnyObject
 
-  /// Allocates `byteCount` bytes, aligned to a cache line, and has `initialize` fill all of them.
+  /// Takes `byteCount` bytes, aligned to a cache line, and has `initialize` fill all of them.
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where there is not enough memory.
   init(
     byteCount: Int, initialize: (UnsafeMutableRawBufferPointer) throws(PI0Error) -> Void
   ) throws(PI0Error) {
-    let memory = try Memory.allocate(byteCount: byteCount)
-    do {
-      try initialize(UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
-    } catch {
-      Memory.free(UnsafeRawBufferPointer(memory))
-      throw error
-    }
-    bytes = UnsafeRawBufferPointer(memory)
-    owner = nil
+    let memory = try MemoryPool.shared.take(byteCount: byteCount)
+    try initialize(UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<byteCount]))
+    bytes = UnsafeRawBufferPointer(memory.bytes)
+    owner = memory
   }
 
   /// Borrows bytes that live as long as `owner`.
   init(borrowing bytes: UnsafeRawBufferPointer, from owner: AnyObject) {
     self.bytes = bytes
     self.owner = owner
-  }
-
-  deinit {
-    if owner == nil { Memory.free(bytes) }
   }
 }
 

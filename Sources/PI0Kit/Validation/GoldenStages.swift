@@ -183,8 +183,9 @@ final class GoldenStages {
     case "embs": return prefix.embeddings
     case "pad_masks": return prefix.padding
     case "att_masks": return prefix.marks
-    case "att_2d": return try prefixAllowed()
-    case "bias4d": return try AttentionMask.bias(prefixAllowed())
+    case "att_2d":
+      return try AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks)
+    case "bias4d": return try prefixBias().matrix()
     case "position_ids": return try AttentionMask.positions(padding: prefix.padding)
     default: return nil
     }
@@ -197,7 +198,7 @@ final class GoldenStages {
     let context = GemmaContext(
       model: model, input: try prefix.embeddings.moved(to: device),
       rotary: try required().rotary(positions),
-      mask: try AttentionMask.bias(prefixAllowed().moved(to: device)), cache: nil,
+      mask: try prefixBias(), cache: nil,
       modulation: try model.modulation(condition: nil))
     return try context.stage(stage == "last_hidden" ? "norm" : stage)
   }
@@ -250,13 +251,13 @@ final class GoldenStages {
     let suffix = try suffix(time: 1)
     let prefixPadding = try prefix().padding.moved(to: device)
     let padding = try suffix.padding.moved(to: device)
-    let allowed = try AttentionMask.suffixAllowed(
+    let mask = try AttentionMask.bias(
       prefixPadding: prefixPadding, padding: padding, marks: suffix.marks.moved(to: device))
     let context = GemmaContext(
       model: policy.expert, input: try suffix.embeddings.moved(to: device),
       rotary: try policy.rotary(
         AttentionMask.positions(padding: padding, after: prefixPadding)),
-      mask: try AttentionMask.bias(allowed), cache: try cache(),
+      mask: mask, cache: try cache(),
       modulation: try policy.expert.modulation(condition: suffix.condition?.moved(to: device)))
     return try context.stage(stage)
   }
@@ -334,9 +335,10 @@ final class GoldenStages {
     }
   }
 
-  private func prefixAllowed() throws(PI0Error) -> Tensor {
+  private func prefixBias() throws(PI0Error) -> AttentionBias {
     let prefix = try prefix()
-    return try AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks)
+    return try AttentionMask.bias(
+      padding: prefix.padding.moved(to: device), marks: prefix.marks.moved(to: device))
   }
 
   private func cache() throws(PI0Error) -> KeyValueCache {
@@ -425,7 +427,7 @@ private struct GemmaContext {
   let model: Gemma
   let input: Tensor
   let rotary: RotaryEmbedding.Table
-  let mask: Tensor
+  let mask: AttentionBias
   let cache: KeyValueCache?
   let modulation: Gemma.Modulation
 

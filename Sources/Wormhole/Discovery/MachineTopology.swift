@@ -31,6 +31,10 @@ struct MachineTopology: ~Copyable {
     return list { tt_all_cpus(topology, $0, $1) }
   }
 
+  /// One processor a core that the calling thread may run on, of the fast cores where there are
+  /// several kinds.
+  var performanceCores: [Int] { list { tt_performance_cpus(topology, $0, $1) } }
+
   /// Binds the calling thread to `cores`; 0 or `-errno`.
   func bindThread(to cores: [Int]) -> Int32 {
     let cores = cores.compactMap { UInt32(exactly: $0) }
@@ -46,3 +50,7 @@ struct MachineTopology: ~Copyable {
     return cores.prefix(max(0, Int(count))).map { Int($0) }
   }
 }
+
+/// One processor a core that the calling thread may run on, of the fast cores where there are several
+/// kinds; empty where that cannot be told.
+public func performanceCores() -> [Int] { MachineTopology()?.performanceCores ?? [] }

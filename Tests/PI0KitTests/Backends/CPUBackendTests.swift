@@ -84,6 +84,63 @@ final class CPUBackendTests: XCTestCase {
     }
   }
 
+  /// A mask of which each different row is there once does what the whole matrix does.
+  func testAttentionWithABias() throws {
+    let (prefix, tokens) = (250, 51)
+    let before = try Tensor((0..<2 * prefix).map { $0 % 7 != 3 }, shape: [2, prefix])
+    let padding = try Tensor((0..<2 * tokens).map { $0 != 60 }, shape: [2, tokens])
+    let marks = try Tensor((0..<2 * tokens).map { $0 % 17 < 2 }, shape: [2, tokens])
+    let bias = try AttentionMask.bias(prefixPadding: before, padding: padding, marks: marks)
+    let query = try Tensor.normal([2, 4, tokens, 16], seed: 1)
+    let key = try Tensor.normal([2, 2, prefix + tokens, 16], seed: 2)
+    let expected = try Tensor.attention(
+      query: query, key: key, value: key, mask: bias.matrix())
+    for device in Self.devices {
+      let moved = AttentionBias(
+        rows: try bias.rows.moved(to: device), indices: try bias.indices.moved(to: device))
+      let (query, key) = (try query.moved(to: device), try key.moved(to: device))
+      try assertMatches(
+        .attention(query: query, key: key, value: key, bias: moved), expected, relative: 1e-5,
+        absolute: 2e-6, "bias of \(bias.rows)")
+    }
+  }
+
+  func testAFactorIsMultipliedInTheSamePass() throws {
+    for (rows, outputs, inputs) in [(3, 33, 17), (70, 130, 600)] {
+      for device in Self.devices {
+        let x = try Tensor.normal([rows, inputs], seed: 1, device: device)
+        let weight = try Tensor.normal([outputs, inputs], seed: 2, device: device)
+        let factor = try Tensor.normal([rows, outputs], seed: 3, device: device)
+        try assertMatches(
+          x.linear(weight: weight, activation: .silu, times: factor),
+          x.linear(weight: weight, activation: .silu) * factor, "\(x) x \(weight)")
+        XCTAssertThrowsError(try x.linear(weight: weight, times: x))
+      }
+    }
+  }
+
+  /// The public embedder with products of weights carried out at load, against the definition.
+  func testTheFoldedSuffixIsTheSuffix() throws {
+    let checkpoint = try Checkpoint(path: Fixtures.path("golden/pi0.weights.safetensors"))
+    let (plain, folded) = (
+      try SuffixEmbedder(checkpoint: checkpoint),
+      try SuffixEmbedder(checkpoint: checkpoint, on: .cpu)
+    )
+    XCTAssertNil(plain.folded)
+    XCTAssertNotNil(folded.folded)
+    for batch in [1, 2] {
+      let state = try Tensor.normal([batch, 32], seed: 1)
+      let actions = try Tensor.normal([batch, 10, 32], seed: 2)
+      let time = try Tensor([0.3, 0.8], shape: [2]).sliced(axis: 0, 0..<batch)
+      let expected = try plain(state: state, noisyActions: actions, timestep: time)
+      let actual = try folded(
+        state: state.moved(to: .cpu), noisyActions: actions.moved(to: .cpu),
+        timestep: time.moved(to: .cpu))
+      try assertMatches(
+        actual.embeddings, expected.embeddings, relative: 3e-6, absolute: 3e-6, "\(batch)")
+    }
+  }
+
   /// Minus infinity for a whole block of keys must leave no NaN; for all keys it must, as in the
   /// reference.
   func testAttentionWithInfiniteMasks() throws {
@@ -149,13 +206,18 @@ final class CPUBackendTests: XCTestCase {
     XCTAssertLessThanOrEqual(pool.count, ThreadPool.maximumCount)
   }
 
-  func testMemoryDoesNotGrow() throws {
+  func testAThousandInferencesAreEqualAndMemoryDoesNotGrow() throws {
     let policy = try Policy(
       checkpoint: Checkpoint(path: Fixtures.path("golden/pi0.weights.safetensors")), on: .cpu)
     let inputs = try Self.inputs(policy)
     for _ in 0..<50 { _ = try policy.sampleActions(inputs, seed: 0) }
+    let first = try policy.sampleActions(inputs, seed: 0).floats()
     let before = try residentBytes()
-    for _ in 0..<200 { _ = try policy.sampleActions(inputs, seed: 0) }
+    for _ in 0..<1000 {
+      guard try policy.sampleActions(inputs, seed: 0).floats() == first else {
+        return XCTFail("another result for the same inputs")
+      }
+    }
     XCTAssertLessThan(try residentBytes() - before, 4 << 20)
   }
 

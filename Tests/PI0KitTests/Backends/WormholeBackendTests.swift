@@ -390,10 +390,13 @@ final class WormholeBackendTests: XCTestCase {
         weight: try random([inner, heads * width], scale: 0.1, seed: 7),
         bias: try random([inner], seed: 8))
       let cache = try random([batch, shared, past, width], seed: 9)
-      let mask = try Tensor(
-        (0..<batch * rows * (past + rows)).map {
-          $0 % (past + rows) > past + 3 && $0 / (past + rows) % rows < 2 ? -2e38 : 0
-        }, shape: [batch, 1, rows, past + rows])
+      // Of the own tokens, the first two rows see three.
+      let bias = AttentionBias(
+        rows: try Tensor(
+          (0..<2 * (past + rows)).map { $0 < past + rows && $0 > past + 3 ? -2e38 : 0 },
+          shape: [2, past + rows]),
+        indices: try Tensor(
+          (0..<batch * rows).map { $0 % rows < 2 ? 0 : 1 as Int32 }, shape: [batch, rows]))
       let table = try RotaryEmbedding(width: width)(
         Tensor(
           (0..<batch * rows).map { Int32($0 % rows + past) }, shape: [batch, rows]))
@@ -420,7 +423,7 @@ final class WormholeBackendTests: XCTestCase {
       try compare("attention, \(what)", [x], tolerance: close, on: device) {
         (t) throws(PI0Error) in
         let (query, own) = try project(t[0])
-        return try Tensor.attention(query: query, segments: [own], mask: nil)
+        return try Tensor.attention(query: query, segments: [own], bias: nil)
       }
       try compare("attention after a cache, \(what)", [x], tolerance: close, on: device) {
         (t) throws(PI0Error) in
@@ -428,7 +431,8 @@ final class WormholeBackendTests: XCTestCase {
         let past = KeyValueCache.Layer(
           key: try cache.moved(to: t[0].device), value: try cache.moved(to: t[0].device))
         return try moved(o, t[0]).fromHeads(
-          .attention(query: query, segments: [past, own], mask: mask.moved(to: t[0].device)))
+          .attention(
+            query: query, segments: [past, own], bias: bias.moved(to: t[0].device)))
       }
     }
   }

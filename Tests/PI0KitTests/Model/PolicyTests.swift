@@ -128,8 +128,7 @@ final class PolicyTests: XCTestCase {
         images: inputs.images, imageMasks: inputs.imageMasks, tokens: inputs.tokens,
         tokenMask: inputs.tokenMask)
       let rotary = try policy.rotary(AttentionMask.positions(padding: prefix.padding))
-      let mask = try AttentionMask.bias(
-        AttentionMask.allowed(padding: prefix.padding, marks: prefix.marks))
+      let mask = try AttentionMask.bias(padding: prefix.padding, marks: prefix.marks)
       let cache = try policy.keyValueCache(prefix)
       // Every layer in full, and the keys and values it computes on its way.
       var x = prefix.embeddings

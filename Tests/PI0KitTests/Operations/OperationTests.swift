@@ -232,11 +232,22 @@ final class OperationTests: XCTestCase {
     for c in try cases("masks") {
       let marks = try c.tensor("marks")
       let padding = try c.tensor("pad")
-      let allowed = try AttentionMask.allowed(
-        padding: padding,
-        marks: Tensor(
-          marks.int32s().map { $0 != 0 }, shape: marks.shape, device: c.device))
+      let blocks = try Tensor(
+        marks.int32s().map { $0 != 0 }, shape: marks.shape, device: c.device)
+      let allowed = try AttentionMask.allowed(padding: padding, marks: blocks)
       try assertMatches(allowed, c.tensor("out.0"), "mask \(c.name)")
+      let bias = try AttentionMask.bias(padding: padding, marks: blocks).matrix()
+      XCTAssertEqual(
+        try bias.floats(), try allowed.bools().map { $0 ? 0 : AttentionMask.blocked },
+        "bias \(c.name)")
+      // The same tokens as a suffix behind themselves.
+      let suffix = try AttentionMask.suffixAllowed(
+        prefixPadding: padding, padding: padding, marks: blocks)
+      let suffixBias = try AttentionMask.bias(
+        prefixPadding: padding, padding: padding, marks: blocks)
+      XCTAssertEqual(
+        try suffixBias.matrix().floats(),
+        try suffix.bools().map { $0 ? 0 : AttentionMask.blocked }, "suffix bias \(c.name)")
       try assertMatches(
         AttentionMask.positions(padding: padding), c.tensor("out.1"), "positions \(c.name)")
     }

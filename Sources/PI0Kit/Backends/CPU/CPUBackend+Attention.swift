@@ -1,69 +1,103 @@
 import CMicroKernels
 
 extension CPUBackend {
-  /// Query heads that share keys follow each other, and so do their rows: to the kernel they are
-  /// one matrix of rows, cut in panels.
   func attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
-    let (heads, rows, width) = (shape[1], shape[2], shape[3])
-    let (kvHeads, keys) = (key.shape[1], key.shape[2])
-    guard query.count > 0, keys > 0 else {
+    guard query.count > 0, key.shape[2] > 0 else {
       return try reference.attention(
         query: query, key: key, value: value, mask: mask, scale: scale, shape: shape, type: type)
     }
-    let groups = shape[0] * kvHeads
-    let groupRows = heads / kvHeads * rows
+    let operands = Operands(query: query, key: key, value: value, scale: scale)
+    return try compute(shape, type, like: query) { (out) throws(PI0Error) in
+      guard let mask = try mask?.converted(to: .float32) else {
+        return try attend(operands, mask: nil, out: out)
+      }
+      let (heads, rows) = (shape[1], shape[2])
+      let strides = Shape.broadcastStrides(mask.shape, to: [shape[0], heads, rows, key.shape[2]])
+      try withFloats(mask) { (mask) throws(PI0Error) in
+        let rowOfMask = { (row: Int) in
+          let (head, position) = (row / rows, row % rows)
+          return mask + head / heads * strides[0] + head % heads * strides[1]
+            + position * strides[2]
+        }
+        try attend(operands, mask: rowOfMask, isConstant: strides[3] == 0, out: out)
+      }
+    }
+  }
+
+  func attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias, scale: Float, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard query.count > 0, key.shape[2] > 0 else {
+      return try reference.attention(
+        query: query, key: key, value: value, bias: bias, scale: scale, shape: shape, type: type)
+    }
+    let operands = Operands(query: query, key: key, value: value, scale: scale)
+    let (heads, rows, keys) = (shape[1], shape[2], key.shape[2])
+    let indices = bias.indices.bytes
+    return try compute(shape, type, like: query) { (out) throws(PI0Error) in
+      try withFloats(bias.rows) { (table) throws(PI0Error) in
+        let rowOfMask = { (row: Int) in
+          let query = row / (heads * rows) * rows + row % rows
+          return table + Int(indices.load(fromByteOffset: 4 * query, as: Int32.self)) * keys
+        }
+        try attend(operands, mask: rowOfMask, out: out)
+      }
+    }
+  }
+
+  private struct Operands {
+    let query: Tensor
+    let key: Tensor
+    let value: Tensor
+    let scale: Float
+  }
+
+  /// Query heads that share keys follow each other, and so do their rows: to the kernel they are
+  /// one matrix of rows, cut in panels. `mask` gives the mask of a row of this matrix.
+  private func attend(
+    _ operands: Operands, mask: ((_ row: Int) -> UnsafePointer<Float>)?, isConstant: Bool = false,
+    out: UnsafeMutablePointer<Float>
+  ) throws(PI0Error) {
+    let (query, key) = (operands.query, operands.key)
+    let (rows, width) = (query.shape[2], query.shape[3])
+    let (kvHeads, keys) = (key.shape[1], key.shape[2])
+    let groups = query.shape[0] * kvHeads
+    let groupRows = query.shape[1] / kvHeads * rows
     let panel = mk_tile_size(instructions).columns
     let panels = (groupRows + panel - 1) / panel
-    let mask = try mask.map { (mask) throws(PI0Error) in
-      (
-        tensor: try mask.converted(to: .float32),
-        strides: Shape.broadcastStrides(mask.shape, to: [shape[0], heads, rows, keys])
-      )
-    }
     let scratchSize = mk_attention_scratch(instructions, width)
     let scratch = try memory.floats(pool.count * scratchSize)
+    let packed = try packKeysAndValues(
+      key, operands.value, groups: groups, keys: keys, width: width)
     let instructions = instructions
-
-    return try compute(shape, type, like: query) { (out) throws(PI0Error) in
-      let packed = try packKeysAndValues(key, value, groups: groups, keys: keys, width: width)
-      try withFloats(query) { (query) throws(PI0Error) in
-        func run(_ maskValues: UnsafePointer<Float>?) {
-          pool.parallel(groups * panels) { chunk, thread in
-            let group = chunk / panels
-            let first = chunk % panels * panel
-            let count = min(panel, groupRows - first)
-            let row = group * groupRows + first
-            var attention = mk_attention()
-            attention.query = query + row * width
-            attention.rows = count
-            attention.width = width
-            attention.keys = UnsafePointer(packed.keys.floats) + group * keys * width
-            attention.values = UnsafePointer(packed.values.floats) + group * keys * width
-            attention.key_count = keys
-            attention.scale = scale
-            attention.out = out + row * width
-            attention.scratch = scratch.floats + thread * scratchSize
-            guard let maskValues, let strides = mask?.strides else {
-              return mk_attend(instructions, &attention)
-            }
-            attention.mask_is_constant = strides[3] == 0
-            withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: count) {
-              maskRows in
-              for i in 0..<count {
-                let (head, position) = ((row + i) / rows, (row + i) % rows)
-                maskRows[i] =
-                  maskValues + head / heads * strides[0] + head % heads * strides[1]
-                  + position * strides[2]
-              }
-              attention.mask = UnsafePointer(maskRows.baseAddress)
-              mk_attend(instructions, &attention)
-            }
-          }
+    try withFloats(query) { (query) in
+      pool.parallel(groups * panels) { chunk, thread in
+        let group = chunk / panels
+        let first = chunk % panels * panel
+        let count = min(panel, groupRows - first)
+        let row = group * groupRows + first
+        var attention = mk_attention()
+        attention.query = query + row * width
+        attention.rows = count
+        attention.width = width
+        attention.keys = UnsafePointer(packed.keys.floats) + group * keys * width
+        attention.values = UnsafePointer(packed.values.floats) + group * keys * width
+        attention.key_count = keys
+        attention.scale = operands.scale
+        attention.out = out + row * width
+        attention.scratch = scratch.floats + thread * scratchSize
+        guard let mask else { return mk_attend(instructions, &attention) }
+        attention.mask_is_constant = isConstant
+        withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: count) {
+          maskRows in
+          for i in 0..<count { maskRows[i] = mask(row + i) }
+          attention.mask = UnsafePointer(maskRows.baseAddress)
+          mk_attend(instructions, &attention)
         }
-        if let mask { try withFloats(mask.tensor) { run($0) } } else { run(nil) }
       }
     }
   }

@@ -9,13 +9,35 @@ extension CPUBackend {
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
+    try linear(
+      x, weight: weight, bias: bias, activation: activation, factor: nil, shape: shape, type: type)
+  }
+
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    // Two roundings where the product is a 16-bit type, as in the definition.
+    guard type == .float32 else {
+      return try linear(
+        x, weight: weight, bias: bias, activation: activation, factor: nil, shape: shape,
+        type: type) * factor
+    }
+    return try linear(
+      x, weight: weight, bias: bias, activation: activation, factor: factor, shape: shape,
+      type: type)
+  }
+
+  private func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, factor: Tensor?,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
     let (outputs, inputs) = (weight.shape[0], weight.shape[1])
     let rows = Shape.elementCount(x.shape.dropLast()) ?? 0
     guard rows > 0, outputs > 0, inputs > 0 else {
       return try reference.linear(
         x, weight: weight, bias: bias, activation: activation, shape: shape, type: type)
     }
-    let bias = try bias?.converted(to: .float32)
     let right: RightOperand
     if rows <= Self.rowsOfKeptWeights || weight.elementType == .float16 {
       right = .packed(
@@ -26,11 +48,13 @@ extension CPUBackend {
     return try compute(shape, type, like: x) { (out) throws(PI0Error) in
       try withFloats(x) { (x) throws(PI0Error) in
         let left = try packLeft(x, rows: rows, depth: inputs)
-        func run(_ bias: UnsafePointer<Float>?) throws(PI0Error) {
-          try multiply(
-            left, right, columns: outputs, bias: bias, activation: activation, out: out)
+        try withFloats(bias) { (bias: UnsafePointer<Float>?) throws(PI0Error) in
+          try withFloats(factor) { (factor: UnsafePointer<Float>?) throws(PI0Error) in
+            try multiply(
+              left, right, columns: outputs, bias: bias, activation: activation, factor: factor,
+              out: out)
+          }
         }
-        if let bias { try withFloats(bias, run) } else { try run(nil) }
       }
     }
   }
@@ -171,13 +195,14 @@ extension CPUBackend {
 // MARK: - The product
 
 extension CPUBackend {
-  /// `out = activation(left · rightᵀ + bias)`.
+  /// `out = activation(left · rightᵀ + bias) * factor`.
   ///
   /// A chunk is a few panels of columns over all rows. Its weights are read once, in blocks of the
   /// depth that stay in the second-level cache while the tiles of the left operand pass by.
   func multiply(
     _ left: LeftOperand, _ right: RightOperand, columns: Int, bias: UnsafePointer<Float>?,
-    activation: Activation, out: UnsafeMutablePointer<Float>
+    activation: Activation, factor: UnsafePointer<Float>? = nil,
+    out: UnsafeMutablePointer<Float>
   ) throws(PI0Error) {
     let panel = mk_tile_size(instructions).columns
     let panels = (columns + panel - 1) / panel
@@ -209,6 +234,7 @@ extension CPUBackend {
       product.accumulates = block.lowerBound > 0
       product.finishes = block.upperBound == depth
       product.bias = bias.map { $0 + first * panel }
+      product.factor = factor.map { $0 + first * panel }
       mk_multiply_panels(instructions, &product)
     }
 

@@ -6,11 +6,13 @@ import CMicroKernels
 /// does not depend on the number of threads: every sum is carried out by one thread, in one order.
 final class CPUBackend: Backend {
   let pool: ThreadPool
-  let memory = MemoryPool()
+  let memory = MemoryPool.shared
   let packedWeights = PackedWeights()
   let instructions: mk_instructions
   /// For what moves few elements, or types that no policy computes with.
   let reference = ReferenceBackend()
+
+  var computesFolded: Bool { true }
 
   /// - Parameters:
   ///   - threads: as many as there are fast cores unless given.
@@ -45,6 +47,14 @@ final class CPUBackend: Backend {
     let result = try Tensor(
       shape: shape, elementType: .float32, device: x.device, storage: storage, byteOffset: 0)
     return try result.converted(to: type)
+  }
+
+  /// The same for a tensor that there may be none of.
+  func withFloats(
+    _ x: Tensor?, _ body: (UnsafePointer<Float>?) throws(PI0Error) -> Void
+  ) throws(PI0Error) {
+    guard let x else { return try body(nil) }
+    try withFloats(x) { (floats: UnsafePointer<Float>) throws(PI0Error) in try body(floats) }
   }
 
   /// Gives the elements of a floating-point tensor as float32, see `Tensor.withFloats`.

@@ -248,25 +248,60 @@ final class CardProgram: @unchecked Sendable {
     }
   }
 
+  /// A mask in host memory.
+  enum Mask {
+    /// `[batch or 1, 1, rows or 1, keys]`
+    case matrix(Tensor)
+    case rows(AttentionBias)
+
+    /// What it is known by.
+    var tensor: Tensor {
+      switch self {
+      case .matrix(let matrix): matrix
+      case .rows(let bias): bias.rows
+      }
+    }
+
+    var isForAllSamples: Bool {
+      switch self {
+      case .matrix(let matrix): matrix.shape[0] == 1
+      case .rows(let bias): bias.indices.shape[0] == 1
+      }
+    }
+
+    /// Which row of ``tensor`` each row of a sample has.
+    func indices(item: Int, rows: Int) -> [Int] {
+      switch self {
+      case .matrix(let matrix):
+        let count = matrix.shape[2], item = isForAllSamples ? 0 : item
+        return (0..<rows).map { item * count + (count == 1 ? 0 : $0) }
+      case .rows(let bias):
+        let item = isForAllSamples ? 0 : item
+        return (0..<rows).map {
+          Int(bias.indices.bytes.loadUnaligned(fromByteOffset: 4 * (item * rows + $0), as: Int32.self))
+        }
+      }
+    }
+  }
+
   /// A mask as attention on the card wants it: transposed, each segment's keys rounded up to whole tiles, of
   /// which those that are none are masked. Nil where there is nothing to mask.
   ///
   /// - Parameters:
-  ///   - mask: in host memory, `[batch or 1, 1, rows or 1, keys]`.
   ///   - item: of the batch.
   ///   - rows: of the query.
   ///   - segments: how many keys each has.
   func attentionMask(
-    _ mask: Tensor?, item: Int, rows: Int, segments: [Int]
+    _ mask: Mask?, item: Int, rows: Int, segments: [Int]
   ) throws(PI0Error) -> Matrix? {
     let padded = segments.map { ($0 + 31) / 32 * 32 }
     if mask == nil && padded == segments { return nil }
     let total = segments.reduce(0, +)
-    let maskRows = mask.map { $0.shape[2] } ?? 1
-    let isForAll = maskRows == 1
-    let item = (mask?.shape[0] ?? 1) == 1 ? 0 : item
+    let indices = mask?.indices(item: item, rows: rows) ?? []
+    // One row for all stands in a whole tile.
+    let isForAll = indices.allSatisfy { $0 == indices[0] }
     return try constant(
-      mask, .mask(segments: segments, item: item),
+      mask?.tensor, .mask(segments: segments, item: item),
       shape: [padded.reduce(0, +), isForAll ? 32 : rows]
     ) { values, columns in
       let blocked: Float = -3e38
@@ -275,8 +310,9 @@ final class CardProgram: @unchecked Sendable {
       for (count, room) in zip(segments, padded) {
         for key in 0..<count {
           for row in 0..<columns {
-            let place = (item * maskRows + (isForAll ? 0 : row)) * total + first + key
-            out[(top + key) * columns + row] = mask == nil ? 0 : max(values[place], blocked)
+            out[(top + key) * columns + row] =
+              indices.isEmpty
+              ? 0 : max(values[indices[isForAll ? 0 : row] * total + first + key], blocked)
           }
         }
         top += room

@@ -329,41 +329,63 @@ final class WormholeBackend: Backend {
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor?, scale: Float, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try attention(
-      query: query, segments: [KeyValueCache.Layer(key: key, value: value)], mask: mask,
-      scale: scale, shape: shape, type: type)
-  }
-
-  func attention(
-    query: Tensor, segments: [KeyValueCache.Layer], mask: Tensor?, scale: Float, shape: [Int],
-    type: ElementType
-  ) throws(PI0Error) -> Tensor {
-    let (batch, heads, rows, width) = (shape[0], shape[1], shape[2], shape[3])
-    let keys = segments.map { $0.key.shape[2] }
+    let segments = [KeyValueCache.Layer(key: key, value: value)]
     var mask = mask
     if let given = mask {
       mask = try given.viewed(shape: [Int](repeating: 1, count: 4 - given.rank) + given.shape)
     }
-    // Masks are for all heads, and in host memory; keys and values of a head fit a tile of the card.
-    guard !shape.contains(0), !keys.contains(0), segments.count <= 2,
-      mask.map({ $0.cardTensor == nil && $0.shape[1] == 1 && $0.shape[3] == keys.reduce(0, +) })
-        ?? true,
-      CommandBuilder.attentionFits(keys: keys, width: width)
+    // Masks are for all heads, and in host memory.
+    guard attentionFits(shape, segments),
+      mask.map({
+        $0.cardTensor == nil && $0.shape[1] == 1 && $0.shape[3] == key.shape[2]
+      }) ?? true
     else {
-      return try onCPU(
-        [query] + segments.flatMap { [$0.key, $0.value] } + (mask.map { [$0] } ?? [])
-      ) { (t) throws(PI0Error) in
+      return try onCPU([query, key, value] + (mask.map { [$0] } ?? [])) { (t) throws(PI0Error) in
+        try self.cpu.attention(
+          query: t[0], key: t[1], value: t[2], mask: mask == nil ? nil : t[3], scale: scale,
+          shape: shape, type: type)
+      }
+    }
+    return try attention(
+      query, segments, mask: mask.map(CardProgram.Mask.matrix), scale: scale, shape, type)
+  }
+
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard attentionFits(shape, segments), bias?.rows.cardTensor == nil,
+      bias?.indices.cardTensor == nil
+    else {
+      return try onCPU([query] + segments.flatMap { [$0.key, $0.value] }) { (t) throws(PI0Error) in
         try self.cpu.attention(
           query: t[0],
           segments: segments.indices.map {
             KeyValueCache.Layer(key: t[1 + 2 * $0], value: t[2 + 2 * $0])
-          }, mask: mask == nil ? nil : t[t.count - 1], scale: scale, shape: shape, type: type)
+          }, bias: bias?.moved(to: .reference), scale: scale, shape: shape, type: type)
       }
     }
+    return try attention(
+      query, segments, mask: bias.map(CardProgram.Mask.rows), scale: scale, shape, type)
+  }
+
+  /// Whether keys and values of a head fit a tile of the card.
+  private func attentionFits(_ shape: [Int], _ segments: [KeyValueCache.Layer]) -> Bool {
+    let keys = segments.map { $0.key.shape[2] }
+    return !shape.contains(0) && !keys.contains(0) && segments.count <= 2
+      && CommandBuilder.attentionFits(keys: keys, width: shape[3])
+  }
+
+  private func attention(
+    _ query: Tensor, _ segments: [KeyValueCache.Layer], mask: CardProgram.Mask?, scale: Float,
+    _ shape: [Int], _ type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    let (batch, heads, rows) = (shape[0], shape[1], shape[2])
+    let keys = segments.map { $0.key.shape[2] }
     let sharedHeads = segments[0].key.shape[1]
     let isTogether =
       batch == 1
-      || (([rows] + keys).allSatisfy { $0 % 32 == 0 } && (mask?.shape[0] ?? 1) == 1)
+      || (([rows] + keys).allSatisfy { $0 % 32 == 0 } && mask?.isForAllSamples ?? true)
     return try onCard(
       [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads,
       inParts: !isTogether

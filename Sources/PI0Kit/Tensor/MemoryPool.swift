@@ -27,6 +27,9 @@ final class MemoryPool: Sendable {
     }
   }
 
+  /// The pool of all tensors in host memory.
+  static let shared = MemoryPool()
+
   /// Bytes that are kept at most while nobody uses them.
   private static let capacity = 512 << 20
 
