@@ -10,6 +10,7 @@ struct BenchCommand: ParsableCommand {
       Build it in release: swift run -c release pi0 bench
 
       Example: pi0 bench --runs 200
+      Example: pi0 bench --device emulator --profile out.json
       """)
 
   @Option(
@@ -19,6 +20,12 @@ struct BenchCommand: ParsableCommand {
   var runs = 200
 
   @OptionGroup var device: DeviceOption
+
+  @Option(
+    help: ArgumentHelp(
+      "On the emulator: trace events of the suffix embedding, for ui.perfetto.dev or "
+        + "chrome://tracing.", valueName: "file"))
+  var profile: String?
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -119,9 +126,15 @@ struct BenchCommand: ParsableCommand {
     let state = try Tensor.normal([1, dimension], seed: 1, device: device)
     let actions = try Tensor.normal([1, horizon, dimension], seed: 2, device: device)
     let time = try Tensor([0.5], shape: [1], device: device)
-    return try measure("suffix embedding, \(horizon) actions, \(device)") {
+    let timing = try measure("suffix embedding, \(horizon) actions, \(device)") {
       _ = try embedder(state: state, noisyActions: actions, timestep: time)
     }
+    if let profile {
+      try device.profile {
+        _ = try embedder(state: state, noisyActions: actions, timestep: time)
+      }.write(toFile: profile, atomically: true, encoding: .utf8)
+    }
+    return timing
   }
 
   /// The largest products on the cpu device, and the processor's peak measured around them.

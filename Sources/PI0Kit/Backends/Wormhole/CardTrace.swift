@@ -31,6 +31,7 @@ final class CardTrace: Sendable {
   private let outputs: [Output]
   private let list: CommandList
   private let device: Device
+  private let reportNumber: Int
 
   /// Records `body` for inputs of these shapes and types.
   init(
@@ -46,7 +47,7 @@ final class CardTrace: Sendable {
         places.append(.rowTable(table))
         storage = CardTensor(nil, rowTable: table, recordedBy: program)
       } else {
-        let matrix = try program.makeMatrix(input.shape, as: .float32)
+        let matrix = try program.makeMatrix(input.shape)
         places.append(.matrix(matrix))
         storage = CardTensor(matrix, recordedBy: program)
       }
@@ -55,12 +56,10 @@ final class CardTrace: Sendable {
           shape: input.shape, elementType: input.elementType, device: device, storage: storage))
     }
     var outputs: [Output] = []
-    let results = try body(recorded)
-    for result in results {
-      guard result.cardTensor?.recording === program else {
+    for result in try body(recorded) {
+      guard let matrix = result.cardTensor?.matrix else {
         throw .device("\(device): the result \(result) of a trace was not computed on the card")
       }
-      let matrix = try program.matrix(of: result)
       let buffer = try program.session.use { (card) throws(CardError) in
         try? card.allocateHostBuffer(for: matrix)
       }
@@ -73,9 +72,7 @@ final class CardTrace: Sendable {
     self.inputs = places
     self.outputs = outputs
     self.device = device
-    let (list, work) = try withExtendedLifetime((recorded, results)) { () throws(PI0Error) in
-      try program.load()
-    }
+    let (list, work) = try program.load()
     self.list = list
     var report = TraceReport(function: name, inputs: inputs.map(\.description), work: work)
     for place in places {
@@ -84,7 +81,7 @@ final class CardTrace: Sendable {
       case .rowTable(let table): report.work.hostBytesIn += 4 * table.count
       }
     }
-    program.session.add(report)
+    reportNumber = program.session.add(report)
   }
 
   /// Writes the inputs, rings, waits, reads the results.
@@ -98,7 +95,8 @@ final class CardTrace: Sendable {
         case .rowTable(let table): try card.upload(input.rowNumbers(), to: table)
         }
       }
-      try card.run(list)
+      let report = try card.run(list)
+      program.session.setEstimates(report.estimates, ofReport: reportNumber)
       var results: [[Float]] = []
       for output in outputs {
         if let buffer = output.buffer {

@@ -5,7 +5,8 @@ internal import WormholeEmulator
 extension Device {
   /// A Wormhole card behind the kernel driver.
   ///
-  /// The card stays open until the process ends. All of a policy runs on it.
+  /// The card stays open until the process ends. The embedders, the action projection and the
+  /// Euler steps of a policy run on it, the transformers on the CPU.
   ///
   /// - Parameters:
   ///   - index: N of `/dev/tenstorrent/N`.
@@ -103,5 +104,19 @@ extension Device {
   /// card.
   package var traceReports: [TraceReport] {
     (backend as? WormholeBackend)?.session.traceReports ?? []
+  }
+
+  /// Runs `body`, and returns when the card ran which commands and how busy its units were, as trace
+  /// events for chrome://tracing or Perfetto.
+  ///
+  /// - Throws: ``PI0Error/device(_:)`` where the device is no emulated card; what `body` throws.
+  package func profile(_ body: () throws -> Void) throws -> String {
+    let name = name
+    guard let session = (backend as? WormholeBackend)?.session,
+      try session.use({ (card) throws(CardError) in card.transport.startProfile() })
+    else { throw PI0Error.device("\(name) counts nothing; choose the device \"emulator\"") }
+    try body()
+    let profile = try session.use { (card) throws(CardError) in card.transport.takeProfile() }
+    return profile?.traceEvents ?? ""
   }
 }
