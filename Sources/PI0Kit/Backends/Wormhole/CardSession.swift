@@ -98,6 +98,13 @@ final class CardSession: Sendable {
     let shape: [Int]
     let isTransposed: Bool
     let format: TileFormat
+    let heads: HeadSide?
+  }
+
+  /// Which side of a weight's matrix are heads, each of whose width is rounded up to whole tiles.
+  enum HeadSide: Hashable {
+    case rows(width: Int)
+    case columns(width: Int)
   }
   /// Keeps the storage of every key alive, so that no other takes its identity.
   nonisolated(unsafe) private var storages: [TensorStorage] = []
@@ -108,18 +115,25 @@ final class CardSession: Sendable {
   ///   - weight: `[rows, columns]`.
   ///   - transposed: whether the matrix is `[columns, rows]`, as products want it.
   ///   - format: of the matrix.
+  ///   - heads: of the matrix.
   func weight(
-    _ weight: Tensor, transposed: Bool, as format: TileFormat
+    _ weight: Tensor, transposed: Bool, as format: TileFormat, heads: HeadSide? = nil
   ) throws(PI0Error) -> Matrix {
     guard case .host(let storage, let byteOffset) = weight.elements, weight.rank == 2 else {
       throw .device("\(name): a weight must be a matrix in host memory, found \(weight)")
     }
     let key = WeightKey(
       storage: ObjectIdentifier(storage), byteOffset: byteOffset, shape: weight.shape,
-      isTransposed: transposed, format: format)
+      isTransposed: transposed, format: format, heads: heads)
     let (rows, columns) = (weight.shape[0], weight.shape[1])
     return try use { (card) throws(CardError) in
       if let matrix = weights[key] { return matrix }
+      if let heads {
+        let matrix = try upload(weight, transposed: transposed, as: format, heads, to: card)
+        weights[key] = matrix
+        storages.append(storage)
+        return matrix
+      }
       let matrix = try card.reserve(
         rows: transposed ? columns : rows, columns: transposed ? rows : columns, format: format)
       let (rowStride, columnStride) = transposed ? (1, columns) : (columns, 1)
@@ -135,5 +149,34 @@ final class CardSession: Sendable {
       storages.append(storage)
       return matrix
     }
+  }
+
+  /// With zeros between the heads.
+  private func upload(
+    _ weight: Tensor, transposed: Bool, as format: TileFormat, _ heads: HeadSide, to card: Card
+  ) throws(CardError) -> Matrix {
+    let values = weight.numbers(), inner = weight.shape[1]
+    let (rows, columns) = transposed ? (inner, weight.shape[0]) : (weight.shape[0], inner)
+    func room(_ count: Int, _ width: Int) -> Int { count / width * MatrixLayout.headColumns(width) }
+    func place(_ i: Int, _ width: Int) -> Int {
+      i / width * MatrixLayout.headColumns(width) + i % width
+    }
+    let (rowWidth, columnWidth): (Int, Int) =
+      switch heads {
+      case .rows(let width): (width, 32)
+      case .columns(let width): (32, width)
+      }
+    let matrixRows = if case .rows = heads { room(rows, rowWidth) } else { rows }
+    let matrixColumns = if case .columns = heads { room(columns, columnWidth) } else { columns }
+    var padded = [Float](repeating: 0, count: matrixRows * matrixColumns)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        padded[place(row, rowWidth) * matrixColumns + place(column, columnWidth)] =
+          transposed ? values[column * inner + row] : values[row * inner + column]
+      }
+    }
+    let matrix = try card.reserve(rows: matrixRows, columns: matrixColumns, format: format)
+    try card.upload(padded, to: matrix)
+    return matrix
   }
 }

@@ -47,7 +47,7 @@ final class CardTrace: Sendable {
         places.append(.rowTable(table))
         storage = CardTensor(nil, rowTable: table, recordedBy: program)
       } else {
-        let matrix = try program.makeMatrix(input.shape)
+        let matrix = try program.makeMatrix(input.shape, as: .float32)
         places.append(.matrix(matrix))
         storage = CardTensor(matrix, recordedBy: program)
       }
@@ -56,10 +56,12 @@ final class CardTrace: Sendable {
           shape: input.shape, elementType: input.elementType, device: device, storage: storage))
     }
     var outputs: [Output] = []
-    for result in try body(recorded) {
-      guard let matrix = result.cardTensor?.matrix else {
+    let results = try body(recorded)
+    for result in results {
+      guard result.cardTensor?.recording === program else {
         throw .device("\(device): the result \(result) of a trace was not computed on the card")
       }
+      let matrix = try program.matrix(of: result)
       let buffer = try program.session.use { (card) throws(CardError) in
         try? card.allocateHostBuffer(for: matrix)
       }
@@ -72,7 +74,9 @@ final class CardTrace: Sendable {
     self.inputs = places
     self.outputs = outputs
     self.device = device
-    let (list, work) = try program.load()
+    let (list, work) = try withExtendedLifetime((recorded, results)) { () throws(PI0Error) in
+      try program.load()
+    }
     self.list = list
     var report = TraceReport(function: name, inputs: inputs.map(\.description), work: work)
     for place in places {

@@ -5,8 +5,7 @@ internal import WormholeEmulator
 extension Device {
   /// A Wormhole card behind the kernel driver.
   ///
-  /// The card stays open until the process ends. The embedders, the action projection and the
-  /// Euler steps of a policy run on it, the transformers on the CPU.
+  /// The card stays open until the process ends. All of a policy runs on it.
   ///
   /// - Parameters:
   ///   - index: N of `/dev/tenstorrent/N`.
