@@ -53,7 +53,7 @@ let package = Package(
     .target(
       name: "WormholeEmulator",
       dependencies: ["Wormhole", "TensixISA", "CEmulatorKernels", "CTensixImages"],
-      swiftSettings: [.unsafeFlags(["-O"])]),
+      swiftSettings: [.unsafeFlags(["-O", "-enforce-exclusivity=unchecked"])]),
 
     .target(name: "PI0Kit", dependencies: ["Wormhole", "WormholeEmulator", "CMicroKernels"]),
     // Sentences to token ids; who gives token ids does not need it.
@@ -83,7 +83,9 @@ let package = Package(
       dependencies: ["Wormhole", "WormholeEmulator", "CEmulatorKernels", "CTTDevice", "TensixISA"]),
     .testTarget(
       name: "WormholeEmulatorTests",
-      dependencies: ["WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels"]),
+      dependencies: [
+        "WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels", "CTensixImages",
+      ]),
     .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "PI0Tokenizer", "CMicroKernels"]),
     .testTarget(name: "PI0TokenizerTests", dependencies: ["PI0Tokenizer", "PI0Kit"]),
     .testTarget(

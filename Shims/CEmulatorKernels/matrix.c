@@ -186,7 +186,6 @@ static void multiply_integers(
 typedef int16_t lanes16 __attribute__((ext_vector_type(32)));
 typedef int32_t lanes32 __attribute__((ext_vector_type(16)));
 typedef uint16_t halves __attribute__((ext_vector_type(16)));
-typedef int16_t columns16 __attribute__((ext_vector_type(16)));
 
 /// 32 data of a source, from two rows.
 typedef struct {
@@ -233,8 +232,8 @@ EK_INLINE lanes32 EK(leading_zeros)(lanes32 value) {
 #define EK_TARGET avx2
 EK_INLINE lanes16 EK(of_halves)(__m256i low, __m256i high) {
   lanes16 both;
-  both.lo = (columns16)low;
-  both.hi = (columns16)high;
+  both.lo = (typeof(both.lo))low;
+  both.hi = (typeof(both.hi))high;
   return both;
 }
 #define EK_HALF(lanes) ((__m256i)(lanes))
@@ -314,6 +313,7 @@ bool ek_multiply(
     return true;
   }
 #endif
+  (void)instruction_set;
   multiply_portable(a, b, dst, rows, format, &how);
   return true;
 }

@@ -198,6 +198,7 @@ uint32_t ek_vector(
     return vector_avx2(lanes, operation, d, a, b, c, i, mask, swaps_indices);
   }
 #endif
+  (void)instruction_set;
   return vector_portable(lanes, operation, d, a, b, c, i, mask, swaps_indices);
 }
 

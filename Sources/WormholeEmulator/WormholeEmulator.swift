@@ -16,16 +16,18 @@ package final class WormholeEmulator: SimulatedBus {
   let dram: DRAM
   private(set) var tiles: [Tile] = []
   var network = Network()
+  private var recorder = WorkRecorder()
   var host = HostLink()
 
   private var identity = PCIIdentity()
   private var windows = Windows()
   private var firmware: Firmware
+  var faults: FaultState
 
   private let trace = Trace.ofEnvironment()
 
   /// Cycles that have passed, as the host sees it.
-  private var now: UInt64 = 0
+  private(set) var now: UInt64 = 0
   /// Whether nobody can go on until the host writes something.
   private var isIdle = true
   /// What the card has stopped with.
@@ -36,9 +38,13 @@ package final class WormholeEmulator: SimulatedBus {
   /// - Parameters:
   ///   - name: of the card in errors.
   ///   - harvestedRows: rows of NoC 0, 1 to 5 and 7 to 11, whose Tensix tiles are off.
+  ///   - faults: what is to go wrong.
   /// - Throws: ``CardError`` where there is no such row, or no address space for DRAM.
-  package init(name: String = "emulator", harvestedRows: [Int] = []) throws(CardError) {
+  package init(
+    name: String = "emulator", harvestedRows: [Int] = [], faults: Faults = Faults()
+  ) throws(CardError) {
     self.name = name
+    self.faults = FaultState(faults)
     guard harvestedRows.allSatisfy((1...11).contains), !harvestedRows.contains(6) else {
       throw CardError(
         card: name, call: "open", seen: "harvested rows \(harvestedRows)",
@@ -50,6 +56,11 @@ package final class WormholeEmulator: SimulatedBus {
     dram = try DRAM()
     tiles = grid.tiles.map { Tile($0, of: self) }
     if let trace { tiles.forEach(trace.attach) }
+  }
+
+  /// Accesses of the host, requests of tiles to the NoCs and cycles so far: where faults can be.
+  package var progress: (accesses: Int, requests: Int, clock: UInt64) {
+    (faults.accesses, faults.requests, now)
   }
 
   /// What the NoCs have carried so far.
@@ -67,15 +78,24 @@ package final class WormholeEmulator: SimulatedBus {
   /// Lets time pass; less where nobody can go on.
   package func run(cycles: UInt64) throws(CardError) {
     if let error { throw cardError(error, "run") }
-    let end = now + cycles
-    while !isIdle {
+    if faults.isGone { return }
+    let end = min(now + cycles, faults.faults.stalledAt ?? .max)
+    guard now < end else { return }
+    while true {
+      if let event = faults.nextEvent, event <= now { try takeFaults() }
+      if isIdle {
+        guard let event = faults.nextEvent, event < end else { break }
+        now = max(now, event)
+        try takeFaults()
+        isIdle = false
+      }
       var lowest = UInt64.max
       for tile in tiles {
         if let clock = tile.lowestClock { lowest = min(lowest, clock) }
       }
       if lowest == .max {
         isIdle = true
-        break
+        continue
       }
       if lowest >= end { break }
       let horizon = min(lowest + Self.quantum, end)
@@ -85,12 +105,40 @@ package final class WormholeEmulator: SimulatedBus {
         throw stop(error, "run")
       }
       now = max(now, horizon)
+      recorder.observe(self, clock: now)
     }
     now = end
   }
 
+  private func takeFaults() throws(CardError) {
+    let (late, stopped, flips) = faults.take(upTo: now)
+    for tile in tiles where tile.coordinate == stopped { tile.isStopped = true }
+    do throws(Violation) {
+      for respond in late { try respond() }
+      for flip in flips {
+        let place = Grid.Place(x: flip.port.x, y: flip.port.y)
+        guard case .dram(let controller) = grid[place] else { continue }
+        let byte = try dram.place(controller, flip.address, 1)
+        byte.storeBytes(of: byte.load(as: UInt8.self) ^ 1 << UInt8(flip.bit & 7), as: UInt8.self)
+      }
+    } catch {
+      throw stop(EmulatorError(tile: nil, actor: .host, clock: now, error), "run")
+    }
+  }
+
+  package func takeEstimates() -> [CommandEstimate] { recorder.takeEstimates() }
+
+  package func startProfile() -> Bool {
+    recorder.startProfile(self, clock: now)
+    return true
+  }
+
+  package func takeProfile() -> WorkProfile? { recorder.takeProfile() }
+
   package var standstill: String? {
-    guard isIdle, error == nil else { return nil }
+    guard error == nil, !faults.isGone else { return nil }
+    if now >= faults.faults.stalledAt ?? .max { return "the clock stands still" }
+    guard isIdle, faults.nextEvent == nil else { return nil }
     // Tiles that wait alike, in one line.
     var order: [String] = []
     var groups: [String: [TileCoordinate]] = [:]
@@ -110,13 +158,17 @@ package final class WormholeEmulator: SimulatedBus {
   // MARK: - The bus
 
   package func readConfiguration(_ offset: UInt32) throws(CardError) -> UInt32 {
-    identity.word(at: offset)
+    faults.isGone ? .max : identity.word(at: offset)
   }
 
   package func read(
     _ address: UInt64, into bytes: UnsafeMutableRawBufferPointer
   ) throws(CardError) {
     try access("read") { () throws(Violation) in
+      if faults.isGone {
+        bytes.initializeMemory(as: UInt8.self, repeating: 0xFF)
+        return
+      }
       let offset = try identity.offset(address, bytes.count)
       if offset < Windows.byteCount {
         let target = try windows.target(offset, bytes.count)
@@ -138,6 +190,7 @@ package final class WormholeEmulator: SimulatedBus {
 
   package func write(_ bytes: UnsafeRawBufferPointer, _ address: UInt64) throws(CardError) {
     try access("write") { () throws(Violation) in
+      if faults.isGone { return }
       let offset = try identity.offset(address, bytes.count)
       if offset < Windows.byteCount {
         let target = try windows.target(offset, bytes.count)
@@ -283,6 +336,7 @@ package final class WormholeEmulator: SimulatedBus {
   // MARK: - Errors
 
   private func access(_ call: String, _ body: () throws(Violation) -> Void) throws(CardError) {
+    faults.countAccess()
     if let error { throw cardError(error, call) }
     do throws(Violation) {
       try body()

@@ -115,7 +115,8 @@ enum StatusPage {
         ? chunk.length + " steps of " + chunk[0].length + " dimensions" : "";
       if (!values.length) return nothing(svg, "no action yet");
       const low = Math.min(...values), high = Math.max(...values), room = (high - low) * 0.05;
-      const [x, y] = axes(svg, [0, chunk.length - 1], [low - room, high + room], "", "step");
+      const [x, y] = axes(svg, [0, chunk.length - 1], [low - room, high + room], "",
+        "steps 0 to " + (chunk.length - 1));
       for (let d = 0; d < chunk[0].length; d++) {
         let path = "", pen = "M";
         chunk.forEach((action, step) => {

@@ -233,13 +233,14 @@ package final class Card {
 
   /// Rings once and waits until the card has written the run's number into host memory.
   func ring(list base: UInt32, count: Int, deadline: Duration) throws(CardError) {
-    let end = ContinuousClock.now + deadline
+    let start = ContinuousClock.now
     do throws(CardError) {
       try ring(list: base, count: count)
       while try transport.hostMemory.load32(at: Self.completionOffset) != lastRun {
-        guard transport.standstill == nil, ContinuousClock.now < end else {
+        let passed = ContinuousClock.now - start
+        guard transport.standstill == nil, passed < deadline else {
           throw CardError(
-            card: transport.name, call: "run", seen: try hangReport(after: deadline),
+            card: transport.name, call: "run", seen: try hangReport(after: passed),
             remedy: "reset the card's tiles; if it happens again, report these lines")
         }
         try transport.advance()

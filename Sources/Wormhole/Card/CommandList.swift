@@ -14,6 +14,8 @@ package struct RunReport: Hashable, Sendable {
   package let doorbells: Int
   package let transport: TransportCounters
   package let duration: Duration
+  /// What each command did, in their order; none on a card that does not count.
+  package let estimates: [CommandEstimate]
 }
 
 extension Card {
@@ -50,6 +52,7 @@ extension Card {
     _ list: CommandList, deadline: Duration = .seconds(60)
   ) throws(CardError) -> RunReport {
     try checkRunning("run")
+    _ = transport.takeEstimates()
     let before = transport.counters, start = ContinuousClock.now
     if !list.commands.isEmpty {
       try ring(list: list.base, count: list.commands.count, deadline: deadline)
@@ -63,6 +66,6 @@ extension Card {
     spent.windowMoves = after.windowMoves - before.windowMoves
     return RunReport(
       commands: list.commands.count, doorbells: list.commands.isEmpty ? 0 : 1, transport: spent,
-      duration: ContinuousClock.now - start)
+      duration: ContinuousClock.now - start, estimates: transport.takeEstimates())
   }
 }

@@ -2,7 +2,7 @@ internal import TensixISA
 
 extension Card {
   /// What each core of each tile has finished, tiles in the same state in one line.
-  func hangReport(after deadline: Duration) throws(CardError) -> String {
+  func hangReport(after passed: Duration) throws(CardError) -> String {
     var places: [String: [TileCoordinate]] = [:]
     var order: [String] = []
     for tile in tiles {
@@ -26,7 +26,7 @@ extension Card {
     }
     let even = try transport.read32(from: master, at: UInt64(Control.arrivals(0)))
     let arrivals = try transport.read32(from: master, at: UInt64(Control.arrivals(1))) &+ even
-    var report = "not finished after \(deadline); \(arrivals) arrivals of \(tiles.count) tiles"
+    var report = "not finished after \(passed); \(arrivals) arrivals of \(tiles.count) tiles"
     for line in order.prefix(8) {
       let tiles = places[line] ?? []
       report += "\n  \(tiles.count) tiles from \(tiles.first.map(\.description) ?? ""): \(line)"

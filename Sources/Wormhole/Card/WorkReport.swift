@@ -25,6 +25,8 @@ package struct WorkReport: Hashable, Sendable, Codable {
   /// matrix and vector instructions at one a cycle, DRAM at 288 GB/s. Nothing is taken to overlap
   /// between commands, and nothing to wait.
   package var microsecondsAtLeast = 0.0
+  /// What each command did in the last run, on an emulated card; none on others.
+  package var estimates: [CommandEstimate] = []
 
   /// Matrix instructions of the average live tile.
   package var matrixInstructionsPerTile: Double {
@@ -64,7 +66,7 @@ extension Card {
 }
 
 extension WorkReport: CustomStringConvertible {
-  /// Three lines.
+  /// Three lines; where commands were counted, one more for all of them and one for each.
   package var description: String {
     let time = (microsecondsAtLeast * 10).rounded() / 10
     return """
@@ -72,7 +74,25 @@ extension WorkReport: CustomStringConvertible {
       \(hostBytesOut) to it
       DRAM \(dramBytesRead) bytes read, \(dramBytesWritten) written; NoC \(nocBytes) bytes
       \(Int(matrixInstructionsPerTile)) matrix instructions a tile on \(matrixTiles) of \
-      \(liveTiles) tiles; at least \(time) us at \(clock) MHz
+      \(liveTiles) tiles; at least \(time) us at \(clock) MHz\(estimateText)
       """
+  }
+
+  private var estimateText: String {
+    guard !estimates.isEmpty else { return "" }
+    var lines = ["", "estimate: \(text(CommandEstimate.total(estimates)))"]
+    for (number, estimate) in estimates.enumerated() {
+      lines.append("command \(number + 1): \(text(estimate))")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// `5.1 us, bound by NoC (math 12 %, ...)`.
+  private func text(_ estimate: CommandEstimate) -> String {
+    let cycles = max(1, estimate.cycles)
+    let shares = zip(WorkBound.allCases, estimate.busyCycles + [estimate.dispatchCycles])
+      .filter { $0.1 > 0 }.map { "\($0.rawValue) \(100 * $1 / cycles) %" }
+    let time = (Double(cycles) / Double(max(1, clock)) * 10).rounded() / 10
+    return "\(time) us, bound by \(estimate.bound.rawValue) (\(shares.joined(separator: ", ")))"
   }
 }

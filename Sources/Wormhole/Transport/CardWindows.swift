@@ -119,21 +119,14 @@ final class CardWindows {
 
   // MARK: Reading
 
+  /// In rising order: of a card that goes off the bus meanwhile, the last byte is all ones.
   func read(
     into bytes: UnsafeMutableRawBufferPointer, _ kind: TileMemory.Kind, from tile: TileCoordinate,
     at address: UInt64
   ) throws(CardError) {
     tt_full_fence()
     let parts = AlignedParts(address: address, count: bytes.count)
-    for edge in [parts.head, parts.tail] where !edge.isEmpty {
-      let first = address + UInt64(edge.lowerBound)
-      let place = try single.place(of: first & ~3, .tile(tile))
-      let word = tt_read32(place.start)
-      withUnsafeBytes(of: word) { word in
-        for index in edge { bytes[index] = word[Int(first & 3) + index - edge.lowerBound] }
-      }
-      try check(place.window, "read")
-    }
+    try readEdge(into: bytes, parts.head, from: tile, at: address)
     let middle = UnsafeMutableRawBufferPointer(rebasing: bytes[parts.middle])
     let isLong = kind == .memory && middle.count > Self.fewBytes
     try transfer(
@@ -149,6 +142,22 @@ final class CardWindows {
         }
       }
     }
+    try readEdge(into: bytes, parts.tail, from: tile, at: address)
+  }
+
+  /// Part of a word.
+  private func readEdge(
+    into bytes: UnsafeMutableRawBufferPointer, _ range: Range<Int>, from tile: TileCoordinate,
+    at address: UInt64
+  ) throws(CardError) {
+    if range.isEmpty { return }
+    let first = address + UInt64(range.lowerBound)
+    let place = try single.place(of: first & ~3, .tile(tile))
+    let word = tt_read32(place.start)
+    withUnsafeBytes(of: word) { word in
+      for index in range { bytes[index] = word[Int(first & 3) + index - range.lowerBound] }
+    }
+    try check(place.window, "read")
   }
 
   // MARK: Both

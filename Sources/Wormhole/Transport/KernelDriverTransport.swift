@@ -193,7 +193,9 @@ package final class KernelDriverTransport: Transport {
       let kind = try check("read", tile, at: address, count: bytes.count)
       try windows.read(into: bytes, kind, from: tile, at: address)
       // All ones may be data, or no card.
-      if bytes.first == .max, bytes.last == .max { try checkPresence("read") }
+      if bytes.last == .max {
+        try ManagementProcessor(registers: registers).checkPresence("read")
+      }
     }
     carried.reads += 1
     carried.bytesRead += bytes.count
@@ -237,13 +239,6 @@ package final class KernelDriverTransport: Transport {
     _ call: String, _ tile: TileCoordinate, at address: UInt64, count: Int
   ) throws(CardError) -> TileMemory.Kind {
     try TileMemory.check(tile, at: address, count: count, call: call, layout: layout, card: name)
-  }
-
-  /// Asks for a register that is never all ones.
-  private func checkPresence(_ call: String) throws(CardError) {
-    if try ManagementProcessor(registers: registers).bootCode() == .max {
-      throw .lost(name, call: call)
-    }
   }
 
   /// Runs `body` unless the card was closed or lost, and remembers a loss.

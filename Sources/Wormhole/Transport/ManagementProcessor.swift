@@ -33,6 +33,11 @@ struct ManagementProcessor {
     try registers.readRegister(at: Register.bootCode)
   }
 
+  /// Throws where no card answers `call`: then everything is read as ones, which the boot code never is.
+  func checkPresence(_ call: String) throws(CardError) {
+    if try bootCode() == .max { throw .lost(registers.name, call: call) }
+  }
+
   /// Sends a message and waits for its answer.
   func ask(_ message: Message, argument: UInt32 = 0) throws(CardError) -> UInt32 {
     let boot = try bootCode()

@@ -31,10 +31,26 @@ package protocol SimulatedBus {
   /// Bytes that tiles wrote behind the PCIe tile where no memory was attached, so far. On a real machine
   /// each is somebody else's memory overwritten.
   var strayBytes: Int { get }
+
+  /// What each command did that has ended since this was asked last; nothing on a card that does not
+  /// count.
+  func takeEstimates() -> [CommandEstimate]
+
+  /// Begins to record how busy the units are; false on a card that does not count.
+  func startProfile() -> Bool
+
+  /// What was recorded since ``startProfile()``.
+  func takeProfile() -> WorkProfile?
 }
 
 extension SimulatedBus {
   package var standstill: String? { nil }
+
+  package func takeEstimates() -> [CommandEstimate] { [] }
+
+  package func startProfile() -> Bool { false }
+
+  package func takeProfile() -> WorkProfile? { nil }
 
   /// Where the first BAR begins.
   package func firstBAR() throws(CardError) -> UInt64 {

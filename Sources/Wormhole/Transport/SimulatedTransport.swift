@@ -89,6 +89,12 @@ package final class SimulatedTransport: Transport, CardRegisters {
 
   package var standstill: String? { bus.standstill }
 
+  package func takeEstimates() -> [CommandEstimate] { bus.takeEstimates() }
+
+  package func startProfile() -> Bool { bus.startProfile() }
+
+  package func takeProfile() -> WorkProfile? { bus.takeProfile() }
+
   package func bindThread() throws(CardError) {
     guard isOpen else { throw .closed(name, call: "bind") }
   }
@@ -204,6 +210,8 @@ package final class SimulatedTransport: Transport, CardRegisters {
     try transfer(bytes.count, kind, at: address, .tile(tile)) { (place, range) throws(CardError) in
       try bus.read(place, into: UnsafeMutableRawBufferPointer(rebasing: bytes[range]))
     }
+    // All ones may be data, or no card.
+    if bytes.last == .max { try ManagementProcessor(registers: self).checkPresence("read") }
   }
 
   package func multicast(_ bytes: UnsafeRawBufferPointer, at address: UInt64) throws(CardError) {

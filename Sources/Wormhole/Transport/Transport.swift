@@ -93,12 +93,28 @@ package protocol Transport: AnyObject {
   /// What every core waits for, where it is known that nothing on the card will go on by itself.
   var standstill: String? { get }
 
+  /// What each command did that has ended since this was asked last; nothing on a card that does not
+  /// count.
+  func takeEstimates() -> [CommandEstimate]
+
+  /// Begins to record how busy the units are; false on a card that does not count.
+  func startProfile() -> Bool
+
+  /// What was recorded since ``startProfile()``.
+  func takeProfile() -> WorkProfile?
+
   /// Stops the tiles and gives everything back; a second time does nothing.
   func close()
 }
 
 extension Transport {
   package var standstill: String? { nil }
+
+  package func takeEstimates() -> [CommandEstimate] { [] }
+
+  package func startProfile() -> Bool { false }
+
+  package func takeProfile() -> WorkProfile? { nil }
 
   /// Writes one word.
   package func write32(

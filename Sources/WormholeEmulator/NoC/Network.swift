@@ -16,6 +16,9 @@ struct Network {
   private var channels = [UInt64](repeating: 0, count: 2 * DRAM.controllerCount)
 
   private(set) var counters = NetworkCounters()
+  /// Cycles that each link and each channel has been at work.
+  private(set) var linkCycles = [UInt64](repeating: 0, count: 2 * Grid.columns * Grid.rows * 2)
+  private(set) var channelCycles = [UInt64](repeating: 0, count: 2 * DRAM.controllerCount)
 
   /// When `count` bytes that leave at `clock` are at their destination.
   mutating func send(
@@ -30,6 +33,7 @@ struct Network {
       let link = index(axis)
       head = max(head, links[link])
       links[link] = head + body
+      linkCycles[link] += body
       head += Self.hopCycles
     }
     if noc == 0 {
@@ -83,6 +87,7 @@ struct Network {
     let cycles = UInt64((count + Self.dramBytes - 1) / Self.dramBytes)
     let end = max(clock, channels[channel]) + cycles
     channels[channel] = end
+    channelCycles[channel] += cycles
     if isWrite {
       counters.dramWritten[channel] += count
     } else {

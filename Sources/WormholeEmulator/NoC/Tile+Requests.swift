@@ -3,6 +3,21 @@ extension Tile {
   /// when the core asked, and completion is counted with the time at which it would be there.
   func issue(noc: Int, initiator: Int, clock: UInt64) throws(Violation) {
     let request = try Request(interfaces[noc].initiators[initiator])
+    switch card.faults.nextResponse() {
+    case .comes: try carryOut(request, noc, clock)
+    case .isLost:
+      let (finished, times) = (interfaces[noc].finished, interfaces[noc].finishedAt)
+      try carryOut(request, noc, clock)
+      (interfaces[noc].finished, interfaces[noc].finishedAt) = (finished, times)
+    case .isLate(let cycles):
+      card.faults.delay(until: clock + cycles) { [unowned self] () throws(Violation) in
+        try carryOut(request, noc, clock + cycles)
+        wakeCores(clock + cycles)
+      }
+    }
+  }
+
+  private func carryOut(_ request: Request, _ noc: Int, _ clock: UInt64) throws(Violation) {
     switch request.kind {
     case .read: try read(request, noc, clock)
     case .write: try write(request, noc, clock)

@@ -107,8 +107,9 @@ final class MatrixUnit {
     /// SrcA's format, with the override.
     let moved: UInt32
     let kernel: ek_matrix_format
-    let maskOfProducts: Bool
-    let maskOfElements: Bool
+    /// Whether products and operations on elements are modelled on such data.
+    let suitProducts: Bool
+    let suitElements: Bool
 
     init(_ word0: UInt32, _ word1: UInt32, _ word2: UInt32) {
       a = word1 >> 17 & 0xF
@@ -129,17 +130,16 @@ final class MatrixUnit {
       kernel = ek_matrix_format(
         kept_a: kept(a), kept_b: kept(b), wide: isWide, short_exponent: isShort && !isInteger,
         integer: isInteger)
-      func isOne(of formats: [UInt32], _ format: UInt32) -> Bool { formats.contains(format) }
       if isInteger {
-        maskOfProducts = a == 14 && b == 14
-        maskOfElements = a == 14 && (b == 14 || b == 15)
+        suitProducts = a == 14 && b == 14
+        suitElements = a == 14 && (b == 14 || b == 15)
       } else if isShort {
-        maskOfProducts = a == b
-        maskOfElements = a == b
+        suitProducts = a == b
+        suitElements = a == b
       } else {
-        maskOfProducts = isOne(of: [0, 4, 5, 6, 7], a) && isOne(of: [0, 4, 5, 6, 7, 9], b)
-        maskOfElements =
-          isOne(of: [0, 4, 5, 6, 7, 15], a) && isOne(of: [0, 4, 5, 6, 7, 8, 9, 15], b)
+        suitProducts = [0, 4, 5, 6, 7].contains(a) && [0, 4, 5, 6, 7, 9].contains(b)
+        suitElements =
+          [0, 4, 5, 6, 7, 15].contains(a) && [0, 4, 5, 6, 7, 8, 9, 15].contains(b)
       }
     }
   }
@@ -236,7 +236,7 @@ final class MatrixUnit {
   ) throws(Violation) -> Bool {
     guard sourceA.isMatrixBankValid, sourceB.isMatrixBankValid else { return false }
     let formats = formats
-    guard formats.maskOfProducts, !formats.overridesA else { throw wrongFormats(name, formats) }
+    guard formats.suitProducts, !formats.overridesA else { throw wrongFormats(name, formats) }
     guard formats.flushes else { throw unsupported(name, "denormals kept") }
     let rowA = try row(of: counters.threads[thread].sourceA, aligned: 16, "SrcA")
     let rowB = try row(of: counters.threads[thread].sourceB, aligned: 8, "SrcB")
@@ -277,7 +277,7 @@ final class MatrixUnit {
     }
     guard sourceA.isMatrixBankValid, sourceB.isMatrixBankValid else { return false }
     let formats = formats
-    guard formats.maskOfElements, !formats.overridesA else { throw wrongFormats(name, formats) }
+    guard formats.suitElements, !formats.overridesA else { throw wrongFormats(name, formats) }
     guard formats.flushes else { throw unsupported(name, "denormals kept") }
     let rowA = try row(of: counters.threads[thread].sourceA, aligned: 8, "SrcA")
     let rowB = try row(of: counters.threads[thread].sourceB, aligned: 8, "SrcB")

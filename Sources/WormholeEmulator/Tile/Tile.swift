@@ -14,6 +14,8 @@ final class Tile {
   var issuer: RISCVCore?
   /// Bits of the cores that are held.
   private(set) var softReset = TileMemory.allHeld
+  /// Whether its cores and coprocessor have stopped for good.
+  var isStopped = false
   /// The card outlives its tiles.
   unowned(unsafe) let card: WormholeEmulator
 
@@ -41,6 +43,7 @@ final class Tile {
 
   /// The clock of the actor that is furthest behind; nil where none can go on.
   var lowestClock: UInt64? {
+    if isStopped { return nil }
     var lowest = UInt64.max
     for core in cores where core.canRun { lowest = min(lowest, core.clock) }
     for thread in 0..<3 where coprocessor.hasWork(thread: thread) {
@@ -51,6 +54,7 @@ final class Tile {
 
   /// Lets each actor run until its clock has passed `horizon`, or it waits.
   func run(until horizon: UInt64) throws(EmulatorError) {
+    if isStopped { return }
     for core in cores where core.canRun && core.clock < horizon {
       do throws(Violation) {
         try core.run(until: horizon, bus: self)
@@ -92,6 +96,7 @@ final class Tile {
 
   /// What each actor that is not in reset waits for.
   var waits: String {
+    if isStopped { return "has stopped" }
     var waits = cores.filter { !$0.isHeld }.map { "\($0.kind.name) \($0.waitsOn)" }
     for thread in 0..<3 {
       let wait = coprocessor.describeWait(thread: thread)

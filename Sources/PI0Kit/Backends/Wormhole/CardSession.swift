@@ -72,7 +72,22 @@ final class CardSession: Sendable {
   /// What every function recorded so far does in a run.
   var traceReports: [TraceReport] { reports.withLock { $0 } }
 
-  func add(_ report: TraceReport) { reports.withLock { $0.append(report) } }
+  /// Returns the report's number.
+  func add(_ report: TraceReport) -> Int {
+    reports.withLock { reports in
+      reports.append(report)
+      return reports.count - 1
+    }
+  }
+
+  /// What a card that counts saw of a run.
+  func setEstimates(_ estimates: [CommandEstimate], ofReport number: Int) {
+    guard !estimates.isEmpty else { return }
+    reports.withLock { reports in
+      guard reports.indices.contains(number) else { return }
+      reports[number].work.estimates = estimates
+    }
+  }
 
   // MARK: - Weights
 

@@ -31,6 +31,7 @@ final class CardTrace: Sendable {
   private let outputs: [Output]
   private let list: CommandList
   private let device: Device
+  private let reportNumber: Int
 
   /// Records `body` for inputs of these shapes and types.
   init(
@@ -84,7 +85,7 @@ final class CardTrace: Sendable {
       case .rowTable(let table): report.work.hostBytesIn += 4 * table.count
       }
     }
-    program.session.add(report)
+    reportNumber = program.session.add(report)
   }
 
   /// Writes the inputs, rings, waits, reads the results.
@@ -98,7 +99,8 @@ final class CardTrace: Sendable {
         case .rowTable(let table): try card.upload(input.rowNumbers(), to: table)
         }
       }
-      try card.run(list)
+      let report = try card.run(list)
+      program.session.setEstimates(report.estimates, ofReport: reportNumber)
       var results: [[Float]] = []
       for output in outputs {
         if let buffer = output.buffer {

@@ -104,4 +104,18 @@ extension Device {
   package var traceReports: [TraceReport] {
     (backend as? WormholeBackend)?.session.traceReports ?? []
   }
+
+  /// Runs `body`, and returns when the card ran which commands and how busy its units were, as trace
+  /// events for chrome://tracing or Perfetto.
+  ///
+  /// - Throws: ``PI0Error/device(_:)`` where the device is no emulated card; what `body` throws.
+  package func profile(_ body: () throws -> Void) throws -> String {
+    let name = name
+    guard let session = (backend as? WormholeBackend)?.session,
+      try session.use({ (card) throws(CardError) in card.transport.startProfile() })
+    else { throw PI0Error.device("\(name) counts nothing; choose the device \"emulator\"") }
+    try body()
+    let profile = try session.use { (card) throws(CardError) in card.transport.takeProfile() }
+    return profile?.traceEvents ?? ""
+  }
 }
