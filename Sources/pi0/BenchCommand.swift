@@ -22,7 +22,6 @@ struct BenchCommand: ParsableCommand {
   @OptionGroup var device: DeviceOption
 
   @Option(
-<<<<<<< HEAD
     help: ArgumentHelp("Threads of the cpu device; as many as fast cores.", valueName: "n"))
   var threads: Int?
 
@@ -36,12 +35,12 @@ struct BenchCommand: ParsableCommand {
 
   @Flag(help: "Answer the requests of Scripts/benchmark, a JSON object a line.")
   var serve = false
-=======
+
+  @Option(
     help: ArgumentHelp(
       "On the emulator: trace events of the suffix embedding, for ui.perfetto.dev or "
         + "chrome://tracing.", valueName: "file"))
   var profile: String?
->>>>>>> ef77687e2a3af79ee0feef0aa1e0d7d7b84194b7
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -81,6 +80,10 @@ struct BenchCommand: ParsableCommand {
     var timings = try stages.stages.map { stage in
       try measure("\(stage.title), \(device)") { _ = try stages.run(stage.name) }
     }
+    if let profile {
+      try device.profile { _ = try stages.run("suffix") }
+        .write(toFile: profile, atomically: true, encoding: .utf8)
+    }
     let traces = device.traceReports
     if traces.isEmpty {  // a card has no threads
       let processors = ProcessInfo.processInfo.activeProcessorCount
@@ -106,34 +109,12 @@ struct BenchCommand: ParsableCommand {
     for trace in traces { print("\n\(trace.text)") }
   }
 
-<<<<<<< HEAD
   private func chosenDevice() throws -> Device {
     let device = try device.device()
     return try threads.map { threads in
       guard device == .cpu else { throw ValidationError("--threads is for --device cpu.") }
       return .cpu(threads: threads)
     } ?? device
-=======
-  /// State, noisy actions and time to tokens, with the full-size weights of the fixtures.
-  private func suffixEmbedding(
-    _ device: Device, _ configuration: PolicyConfiguration
-  ) throws -> Timing {
-    let weights = try PackageFixtures.goldenFolder() + "/suffix_full.weights.safetensors"
-    let embedder = try SuffixEmbedder(checkpoint: Checkpoint(path: weights), on: device)
-    let (horizon, dimension) = (configuration.actionHorizon, configuration.actionDimension)
-    let state = try Tensor.normal([1, dimension], seed: 1, device: device)
-    let actions = try Tensor.normal([1, horizon, dimension], seed: 2, device: device)
-    let time = try Tensor([0.5], shape: [1], device: device)
-    let timing = try measure("suffix embedding, \(horizon) actions, \(device)") {
-      _ = try embedder(state: state, noisyActions: actions, timestep: time)
-    }
-    if let profile {
-      try device.profile {
-        _ = try embedder(state: state, noisyActions: actions, timestep: time)
-      }.write(toFile: profile, atomically: true, encoding: .utf8)
-    }
-    return timing
->>>>>>> ef77687e2a3af79ee0feef0aa1e0d7d7b84194b7
   }
 
   /// The largest products on the cpu device, and the processor's peak measured around them.
