@@ -40,12 +40,13 @@ IMAGE = 56
 PIXEL = 16  # units
 UNITS_PER_METRE = 800
 BASE = (28 * PIXEL, 46 * PIXEL)
-# Grey but for the targets, whose colors are each other's with red and blue exchanged.
-BACKGROUND = (240, 240, 240)
-BASE_DISC = (3 * PIXEL, (62, 62, 62))
-LINK_BARS = ((32, (92, 92, 92)), (24, (142, 142, 142)))
-TIP_DISC = (24, (24, 24, 24))
-TARGET_DISCS = ((48, (220, 48, 40)), (48, (40, 48, 220)))
+# Grey but for the targets, whose colors are each other's with red and blue exchanged. What the
+# model sees of the background is zero.
+BACKGROUND = (128, 128, 128)
+BASE_DISC = (3 * PIXEL, (40, 40, 40))
+LINK_BARS = ((32, (214, 214, 214)), (24, (176, 176, 176)))
+TIP_DISC = (24, (20, 20, 20))
+TARGET_DISCS = ((48, (224, 72, 48)), (48, (48, 72, 224)))
 EDGE = 8  # half the width of a soft edge
 
 

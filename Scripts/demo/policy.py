@@ -132,12 +132,13 @@ def _initialize(policy):
             module.weight.copy_((mixing @ waves).T)
         elif name.endswith("patch_embedding"):
             # Smooth filters: red against blue, green against both, and a few for grey.
-            size, background = VISION["patch_size"], arm.BACKGROUND[0] / 127.5 - 1
-            waves = _waves(size, 5)
-            colors = torch.tensor([[0.08, 0, -0.08], [0.04, -0.08, 0.04], [0.01, 0.01, 0.01]])
+            # They stay: over small pictures, all of their inputs change together.
+            waves = _waves(VISION["patch_size"], 5)
+            colors = torch.tensor([[0.1, 0, -0.1], [0.1, -0.2, 0.1], [0.02, 0.02, 0.02]])
             filters = torch.einsum("fyx,kc->kfcyx", waves, colors).flatten(0, 1)
             module.weight.copy_(filters[: len(module.weight)])
-            module.bias.copy_(-background * module.weight.sum(dim=(1, 2, 3)))
+            torch.nn.init.zeros_(module.bias)
+            module.requires_grad_(False)
     torch.nn.init.zeros_(policy.model.action_out_proj.weight)
 
 

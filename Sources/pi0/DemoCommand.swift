@@ -52,8 +52,8 @@ struct DemoCommand: ParsableCommand {
     let recorder = try record.map {
       try RunRecorder(path: $0, metadata: ["policy": folder.path, "run": "pi0 demo"])
     }
+    _ = try ControlledPolicy(policy).warmUp(ArmTask(seed: seed).observation())
     let controlled = try ControlledPolicy(policy, recorder: recorder)
-    _ = try controlled.warmUp(ArmTask(seed: seed).observation())
 
     var runner = try ArmRunner(
       controlled, executedSteps: policy.executedSteps, isAsynchronous: asynchronous)

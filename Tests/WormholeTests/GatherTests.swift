@@ -417,6 +417,8 @@ final class GatherTests: DeviceTestCase {
 
   private var random = Random(seed: 7)
 
+  override func begin() { random = Random(seed: 7) }
+
   private func check(
     _ move: Move, on card: Card? = nil, from: (Int, Int), into: (Int, Int), _ format: TileFormat,
     line: UInt = #line

@@ -123,14 +123,15 @@ enum ArmCamera {
   static let base = (x: 28 * unitsPerPixel, y: 46 * unitsPerPixel)
 
   typealias Color = (Int, Int, Int)
-  // Grey but for the targets, whose colors are each other's with red and blue exchanged.
-  private static let background: Color = (240, 240, 240)
-  private static let baseDisc: (radius: Int, Color) = (48, (62, 62, 62))
-  private static let firstBar: (radius: Int, Color) = (32, (92, 92, 92))
-  private static let secondBar: (radius: Int, Color) = (24, (142, 142, 142))
-  private static let tipDisc: (radius: Int, Color) = (24, (24, 24, 24))
+  // Grey but for the targets, whose colors are each other's with red and blue exchanged. What the
+  // model sees of the background is zero.
+  private static let background: Color = (128, 128, 128)
+  private static let baseDisc: (radius: Int, Color) = (48, (40, 40, 40))
+  private static let firstBar: (radius: Int, Color) = (32, (214, 214, 214))
+  private static let secondBar: (radius: Int, Color) = (24, (176, 176, 176))
+  private static let tipDisc: (radius: Int, Color) = (24, (20, 20, 20))
   private static let targetDiscs: [(radius: Int, Color)] = [
-    (48, (220, 48, 40)), (48, (40, 48, 220)),
+    (48, (224, 72, 48)), (48, (48, 72, 224)),
   ]
   /// Half the width of a soft edge.
   private static let edge = 8
