@@ -139,7 +139,8 @@ extension Backend {
   func linearFromHeads(
     _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor {
-    let merged = try x.permuted([0, 2, 1, 3]).reshaped([shape[0], shape[1], -1])
+    let merged = try x.permuted([0, 2, 1, 3])
+      .reshaped([shape[0], shape[1], x.shape[1] * x.shape[3]])
     return try linear(
       merged, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
   }

@@ -245,7 +245,9 @@ public struct Policy: Sendable {
       parts.append(try features.reshaped([1, -1, features.shape[2]]))
       onProgress(PolicyProgress(part: .vision, completed: index + 1, total: cameras.count))
     }
-    if tokens.count > 0 { parts.append(try prefixEmbedder.embed(tokens: tokens)) }
+    if tokens.count > 0 || parts.isEmpty {
+      parts.append(try prefixEmbedder.embed(tokens: tokens))
+    }
     let prefix = try Tensor.concat(parts, axis: 1)
     let length = prefix.shape[1], layers = languageModel.layers.count
     let table = try rotary(AttentionMask.positions(padding: present(length)))

@@ -12,8 +12,9 @@ final class TensorStorage: @unchecked Sendable {
     byteCount: Int, initialize: (UnsafeMutableRawBufferPointer) throws(PI0Error) -> Void
   ) throws(PI0Error) {
     let memory = try MemoryPool.shared.take(byteCount: byteCount)
-    try initialize(UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<byteCount]))
-    bytes = UnsafeRawBufferPointer(memory.bytes)
+    let part = UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<byteCount])
+    try initialize(part)
+    bytes = UnsafeRawBufferPointer(part)
     owner = memory
   }
 

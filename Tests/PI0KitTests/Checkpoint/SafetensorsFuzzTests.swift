@@ -89,11 +89,22 @@ final class SafetensorsFuzzTests: XCTestCase {
   }
 
   /// The bytes in a heap block that ends where they end.
-  private static func exactBlock(_ contents: Data) throws(PI0Error) -> TensorStorage {
-    try TensorStorage(byteCount: contents.count) { block in
-      block.copyBytes(from: contents)
-    }
+  private static func exactBlock(_ contents: Data) -> TensorStorage {
+    let block = HeapBlock(contents)
+    return TensorStorage(borrowing: UnsafeRawBufferPointer(block.bytes), from: block)
   }
+}
+
+/// Bytes in a block of the heap of their very size.
+private final class HeapBlock {
+  let bytes: UnsafeMutableRawBufferPointer
+
+  init(_ contents: Data) {
+    bytes = .allocate(byteCount: contents.count, alignment: 64)
+    bytes.copyBytes(from: contents)
+  }
+
+  deinit { bytes.deallocate() }
 }
 
 /// Makes the files: valid ones that are damaged in one of several ways, and hostile ones.
