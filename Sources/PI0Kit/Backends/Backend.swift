@@ -26,8 +26,8 @@ protocol Backend: Sendable {
   ) throws(PI0Error) -> Tensor
   /// The same over keys that stand one after the other, with a mask or without.
   func attention(
-    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float, shape: [Int],
-    type: ElementType
+    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float,
+    shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
   /// `linear` of `[batch, rows, inputs]` to heads: `shape` is `[batch, heads, rows, width]`.
   func linearToHeads(
@@ -111,8 +111,8 @@ extension Backend {
   }
 
   func attention(
-    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float, shape: [Int],
-    type: ElementType
+    query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float,
+    shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor {
     var whole = segments[0]
     for segment in segments.dropFirst() { whole = try whole.appending(segment) }

@@ -278,7 +278,9 @@ final class CardProgram: @unchecked Sendable {
       case .rows(let bias):
         let item = isForAllSamples ? 0 : item
         return (0..<rows).map {
-          Int(bias.indices.bytes.loadUnaligned(fromByteOffset: 4 * (item * rows + $0), as: Int32.self))
+          Int(
+            bias.indices.bytes.loadUnaligned(fromByteOffset: 4 * (item * rows + $0), as: Int32.self)
+          )
         }
       }
     }
