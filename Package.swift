@@ -16,7 +16,7 @@ let package = Package(
     // The server's network; who imports PI0Kit alone does not build them.
     .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.30.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     // Serves `Scripts/document` alone.
     .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"),
   ],
@@ -55,7 +55,12 @@ let package = Package(
       dependencies: ["Wormhole", "TensixISA", "CEmulatorKernels", "CTensixImages"],
       swiftSettings: [.unsafeFlags(["-O", "-enforce-exclusivity=unchecked"])]),
 
-    .target(name: "PI0Kit", dependencies: ["Wormhole", "WormholeEmulator", "CMicroKernels"]),
+    .target(
+      name: "PI0Kit",
+      dependencies: [
+        "Wormhole", "WormholeEmulator", "CMicroKernels",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     // Sentences to token ids; who gives token ids does not need it.
     .target(name: "PI0Tokenizer", dependencies: ["PI0Kit", "CSentencePiece"]),
     // Policies over the network, by openpi's protocol.
@@ -86,7 +91,11 @@ let package = Package(
       dependencies: [
         "WormholeEmulator", "Wormhole", "TensixISA", "CEmulatorKernels", "CTensixImages",
       ]),
-    .testTarget(name: "PI0KitTests", dependencies: ["PI0Kit", "PI0Tokenizer", "CMicroKernels"]),
+    .testTarget(
+      name: "PI0KitTests",
+      dependencies: [
+        "PI0Kit", "PI0Tokenizer", "CMicroKernels", .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "PI0TokenizerTests", dependencies: ["PI0Tokenizer", "PI0Kit"]),
     .testTarget(
       name: "PI0ServerTests",

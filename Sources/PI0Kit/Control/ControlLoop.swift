@@ -1,4 +1,5 @@
 import Glibc
+public import Logging
 
 /// What happened in a tick of a ``ControlLoop``.
 public struct ControlTick: Sendable {
@@ -38,6 +39,7 @@ public struct ControlLoop<Service: InferenceService> {
   /// What the loop did so far.
   public private(set) var statistics: ControlStatistics
   private var service: Service
+  private let logger: Logger?
   private let seed: (Int) -> UInt64
   private var requests = 0
 
@@ -48,16 +50,19 @@ public struct ControlLoop<Service: InferenceService> {
   ///   - executor: makes actions of chunks.
   ///   - budget: how long a tick waits for a chunk, at most.
   ///   - statistics: to be continued.
+  ///   - logger: told of failures (error), missed ticks (warning) and late chunks (notice), and at the
+  ///     end of a run of the statistics (info). A tick that goes well says nothing.
   ///   - seed: of the noise by the number of the request; random unless given.
   public init(
     _ service: Service, executor: ChunkExecutor, budget: Duration,
-    statistics: ControlStatistics = ControlStatistics(),
+    statistics: ControlStatistics = ControlStatistics(), logger: Logger? = nil,
     seed: @escaping (Int) -> UInt64 = { _ in .random(in: 0 ... .max) }
   ) {
     self.service = service
     self.executor = executor
     self.budget = budget
     self.statistics = statistics
+    self.logger = logger
     self.seed = seed
   }
 
@@ -87,6 +92,7 @@ public struct ControlLoop<Service: InferenceService> {
       statistics.staleness.record(staleness)
     } else {
       statistics.missedTicks += 1
+      logger?.warning("no action for tick \(tick.number): \(tick.command)")
     }
     statistics.tickTime.record(start.duration(to: .now))
     return ControlTick(
@@ -107,7 +113,10 @@ public struct ControlLoop<Service: InferenceService> {
       do throws(PI0Error) {
         guard let arrival = try executor.receive(inference.chunk) else { return nil }
         statistics.chunks += 1
-        if arrival.missed > 0 { statistics.lateChunks += 1 }
+        if arrival.missed > 0 {
+          statistics.lateChunks += 1
+          logger?.notice("a chunk came \(arrival.missed) ticks late")
+        }
         if arrival.isStale { statistics.staleChunks += 1 }
         statistics.latency.record(inference.timings.latency)
         return News(arrival: arrival, inference: inference)
@@ -122,6 +131,7 @@ public struct ControlLoop<Service: InferenceService> {
   private mutating func failed(_ error: PI0Error) -> News {
     executor.inferenceFailed()
     statistics.failures += 1
+    logger?.error("inference failed: \(error)")
     return News(failure: error)
   }
 
@@ -148,6 +158,7 @@ public struct ControlLoop<Service: InferenceService> {
     clock_gettime(CLOCK_MONOTONIC, &start)
     let begun = ContinuousClock.now
     var due = 0
+    defer { logger?.info("\(statistics)") }
     while try act(tick(observe: observe)) {
       due += 1
       let passed = Int(begun.duration(to: .now) / period)

@@ -24,3 +24,18 @@ public struct ControlStatistics: Sendable {
   /// Nothing yet.
   public init() {}
 }
+
+extension ControlStatistics: CustomStringConvertible {
+  /// One line: ticks, what went wrong, latency and staleness.
+  public var description: String {
+    func three(_ p: (Double) -> String?) -> String {
+      [0.5, 0.95, 0.99].map { p($0) ?? "-" }.joined(separator: " / ")
+    }
+    return """
+      \(ticks) ticks, \(missedTicks) missed, \(skippedTicks) skipped; \(chunks) chunks, \(lateChunks) late, \
+      \(staleChunks) stale, \(failures) failed; latency p50 / p95 / p99 \
+      \(three { latency.percentile($0)?.description }), at most \(latency.maximum); staleness \
+      \(three { staleness.percentile($0)?.description }) steps
+      """
+  }
+}

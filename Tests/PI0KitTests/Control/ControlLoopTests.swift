@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import XCTest
 
 @testable import PI0Kit
@@ -58,6 +59,30 @@ final class ControlLoopTests: XCTestCase {
     XCTAssertTrue(tick.isMissed)
     XCTAssertFalse(try loop.tick { () throws(PI0Error) in observation }.isMissed)
     XCTAssertEqual(loop.statistics.failures, 1)
+  }
+
+  /// Whoever gives a logger hears of what goes wrong, and of nothing else.
+  func testLogger() throws {
+    let log = LogLines()
+    var logger = Logger(label: "loop") { _ in log }
+    logger.logLevel = .trace
+    var loop = ControlLoop(
+      InferenceMailbox(try ControlledPolicy(FakePolicy())),
+      executor: try ChunkExecutor(.sequential, executedSteps: 2), budget: .seconds(60),
+      logger: logger)
+    let bad = RobotObservation(images: [:], state: [])
+    _ = try loop.tick { () throws(PI0Error) in bad }
+    XCTAssertEqual(log.levels, [.error, .warning])
+    for _ in 0..<9 { _ = try loop.tick { () throws(PI0Error) in observation } }
+    XCTAssertEqual(log.levels.count, log.levels.filter { $0 != .trace }.count)
+    let before = log.levels.count
+    try loop.run(ticksPerSecond: 1000) { () throws(PI0Error) in
+      observation
+    } act: { (tick: ControlTick) throws(PI0Error) in
+      tick.number < 20
+    }
+    XCTAssertEqual(log.levels.dropFirst(before).last, .info)
+    XCTAssertTrue(log.last.contains("latency p50 / p95 / p99"), log.last)
   }
 
   func testResetForgetsTheChunk() throws {
@@ -161,4 +186,23 @@ private struct SimulatedService: InferenceService {
   }
 
   mutating func reset() { pending = nil }
+}
+
+/// Keeps what is logged.
+private final class LogLines: LogHandler, @unchecked Sendable {
+  // Unchecked: a test logs from one thread.
+  private(set) var levels: [Logger.Level] = []
+  private(set) var last = ""
+  var metadata: Logger.Metadata = [:]
+  var logLevel = Logger.Level.trace
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    levels.append(event.level)
+    last = event.message.description
+  }
 }
