@@ -15,7 +15,8 @@ public struct AttentionBias: Sendable {
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where that is more than there is memory.
   public func matrix() throws(PI0Error) -> Tensor {
-    try rows.rows(indices).reshaped([indices.shape[0], 1, indices.shape[1], rows.shape[1]])
+    try rows.moved(to: .reference).rows(indices.moved(to: .reference))
+      .reshaped([indices.shape[0], 1, indices.shape[1], rows.shape[1]]).moved(to: rows.device)
   }
 }
 

@@ -76,9 +76,9 @@ final class WormholeBackend: Backend {
       (program, out) throws(PI0Error) in
       let (left, right) = (try program.matrix(of: a), try program.matrix(of: b))
       for (index, (i, j)) in pairs.enumerated() {
-        let x = try program.makeMatrix([m, inner])
-        let y = try program.makeMatrix([inner, n])
-        let product = try program.makeMatrix([m, n])
+        let x = try program.makeMatrix([m, inner], as: left.format)
+        let y = try program.makeMatrix([inner, n], as: right.format)
+        let product = try program.makeMatrix([m, n], as: out.format, zeros: false)
         try program.gather(left, row: i * m, rows: .contiguous(m), into: x)
         try program.gather(right, row: j * inner, rows: .contiguous(inner), into: y)
         try program.linear(
