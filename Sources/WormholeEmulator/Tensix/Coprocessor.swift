@@ -74,7 +74,7 @@ final class Coprocessor {
       counters: addressCounters, configuration: configuration)
     packer = Packer(
       l1: l1, destination: destination, counters: addressCounters, configuration: configuration)
-    configuration.seedRandomNumbers = { [vectorUnit] in vectorUnit.seedRandomNumbers($0) }
+    configuration.seedRandomNumbers = { [unowned vectorUnit] in vectorUnit.seedRandomNumbers($0) }
   }
 
   // MARK: - From the cores
