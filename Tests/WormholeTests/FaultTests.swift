@@ -25,11 +25,11 @@ final class FaultTests: XCTestCase {
   /// A session from boot to close. Returns what was read, and lets `meanwhile` know when the list has
   /// been rung for.
   private func session(
-    on transport: any Transport, deadline: Duration = .seconds(30)
+    on transport: any Transport, deadline: Duration = .seconds(30), checksProducts: Bool = false
   ) throws -> [Float] {
     let card: Card
     do {
-      card = try Card(transport: transport, checksProducts: false)
+      card = try Card(transport: transport, checksProducts: checksProducts)
     } catch {
       transport.close()
       throw error
@@ -93,7 +93,7 @@ final class FaultTests: XCTestCase {
       do {
         let values = try session(faults, deadline: deadline)
         if !mayBeWrong {
-          XCTAssertEqual(values, right, "\(name) \(point), \(faults): wrong without an error")
+          XCTAssertTrue(values == right, "\(name) \(point), \(faults): wrong without an error")
         }
       } catch let error as CardError {
         XCTAssertFalse(error.remedy.isEmpty, "\(error)")
@@ -102,7 +102,7 @@ final class FaultTests: XCTestCase {
       }
       XCTAssertLessThan(
         ContinuousClock.now - start, .seconds(10), "\(name) \(point), \(faults): too late")
-      XCTAssertEqual(try session(Faults()), right, "\(name) \(point): the next card")
+      XCTAssertTrue(try session(Faults()) == right, "\(name) \(point): the next card")
     }
     let count = failures.values.reduce(0, +)
     print("\(name): \(count) of \(Self.points) sessions failed, \(failures)")
@@ -192,9 +192,10 @@ final class FaultTests: XCTestCase {
       try emulator.run(cycles: 1_000_000)
       XCTAssertEqual(emulator.strayBytes, stray, "\(point)")
       do {
+        // As every card is opened: the products that are checked then show what was left behind.
         let values = try session(
-          on: SimulatedTransport(bus: emulator), deadline: Self.deadline)
-        XCTAssertEqual(values, right, "\(point)")
+          on: SimulatedTransport(bus: emulator), deadline: Self.deadline, checksProducts: true)
+        XCTAssertTrue(values == right, "\(point): wrong without an error")
       } catch let error as CardError {
         if refusals == 0 { print("process ends: \(error)") }
         refusals += 1
