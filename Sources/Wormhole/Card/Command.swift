@@ -6,14 +6,10 @@ package struct Command: Hashable, Sendable {
   private(set) var words: [UInt32]
   package let cost: CommandCost
 
-  init(_ command: MatrixCommand, cost: CommandCost) {
+  /// `write` stores the words by their numbers; the first's low eight bits are one of ``Operation``.
+  init(cost: CommandCost, _ write: ((UInt32, UInt32) -> Void) -> Void) {
     var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
-    command.write { words[Int($0)] = $1 }
-    self.init(words: words, cost: cost)
-  }
-
-  /// The first word's low eight bits are one of ``Operation``.
-  init(words: [UInt32], cost: CommandCost) {
+    write { words[Int($0)] = $1 }
     self.words = words
     self.cost = cost
   }

@@ -96,10 +96,8 @@ extension CommandBuilder {
     (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
     command.sourceColumns = UInt32(a.columns)
     (command.outColumns, command.outRows) = (UInt32(out.columns), UInt32(out.rows))
-    var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
-    command.write { words[Int($0)] = $1 }
     append(
-      Command(words: words, cost: cost(ofReshapeInto: out)),
+      Command(cost: cost(ofReshapeInto: out), command.write),
       access: CommandAccess(reads: [a], writes: [out], scratch: .own))
   }
 
@@ -164,10 +162,8 @@ extension CommandBuilder {
   private mutating func append(
     _ command: GatherCommand, _ a: Matrix, into out: Matrix, _ target: Target
   ) {
-    var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
-    command.write { words[Int($0)] = $1 }
     append(
-      Command(words: words, cost: cost(of: command, target, out)),
+      Command(cost: cost(of: command, target, out), command.write),
       access: CommandAccess(reads: [a], writes: [out], scratch: .own))
   }
 

@@ -52,7 +52,7 @@ extension CommandBuilder {
     cost.productsOfBusiestTile = rows * tiles * (passes + addends) * 64
     cost.matrixTiles = min(x.tileRows, self.tiles)
     cost.vectorInstructionsOfBusiestTile = rows * tiles * 32 * (centred ? 17 : 9 + 4 * addends)
-    append(command.words, cost: cost, reads: [x, weight, bias], writes: [out])
+    append(command.write, cost: cost, reads: [x, weight, bias], writes: [out])
   }
 
   /// out = x * cosine + (x r) * sine, where a row of x is `heads` heads side by side.
@@ -103,7 +103,7 @@ extension CommandBuilder {
     cost.productsOfBusiestTile = share * (3 + terms) * 48
     cost.matrixTiles = min(x.pageCount, tiles)
     cost.vectorInstructionsOfBusiestTile = share * 32 * 9
-    append(command.words, cost: cost, reads: [x, cosine, sine, r], writes: [out])
+    append(command.write, cost: cost, reads: [x, cosine, sine, r], writes: [out])
   }
 
   /// Keys and values of one segment, `[batch * keys, shared heads * width]`.
@@ -118,10 +118,10 @@ extension CommandBuilder {
   }
 
   /// Whether a tile's L1 holds the keys and values of a head, and its mask.
-  package static func attentionFits(keys: [Int], width: Int) -> Bool {
+  package static func attentionFits(keys: [Int], width: Int, masked: Bool = true) -> Bool {
     let keyTiles = keys.reduce(0) { $0 + ($1 + 31) / 32 }, columns = (width + 31) / 32
     return keyTiles <= Int(Buffer.probabilityCount)
-      && (2 * keyTiles + 1) * columns + keyTiles <= Int(Buffer.leftDepth)
+      && (2 * keyTiles + 1) * columns + (masked ? keyTiles : 0) <= Int(Buffer.leftDepth)
   }
 
   /// out = softmax(q k^T scale + mask) v of many heads; scores and sums in fp32, probabilities in bfloat16.
@@ -182,8 +182,7 @@ extension CommandBuilder {
         mask.format == .bfloat16 && mask.tileRows == keys
           && (mask.tileColumns == 1 || mask.tileColumns == q.tileRows / batch), call, q, mask)
     }
-    let inL1 = Int(command.keyTiles + command.unitTiles)
-    guard inL1 <= Int(Buffer.leftDepth), keys <= Int(Buffer.probabilityCount) else {
+    guard Self.attentionFits(keys: [32 * keys], width: 32 * width, masked: mask != nil) else {
       throw error(call, "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
     }
 
@@ -204,32 +203,17 @@ extension CommandBuilder {
     cost.vectorInstructionsOfBusiestTile =
       busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
     append(
-      command.words, cost: cost,
+      command.write, cost: cost,
       reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
   }
 
   /// A command that may run beside others: probabilities and buffers are the tile's own.
   private mutating func append(
-    _ words: [UInt32], cost: CommandCost, reads: [Matrix?], writes: [Matrix]
+    _ write: ((UInt32, UInt32) -> Void) -> Void, cost: CommandCost, reads: [Matrix?],
+    writes: [Matrix]
   ) {
     append(
-      Command(words: words, cost: cost),
+      Command(cost: cost, write),
       access: CommandAccess(reads: reads.compactMap { $0 }, writes: writes, scratch: .own))
   }
-}
-
-extension NormalizeCommand {
-  fileprivate var words: [UInt32] { commandWords(write) }
-}
-extension RotateCommand {
-  fileprivate var words: [UInt32] { commandWords(write) }
-}
-extension AttentionCommand {
-  fileprivate var words: [UInt32] { commandWords(write) }
-}
-
-private func commandWords(_ write: ((UInt32, UInt32) -> Void) -> Void) -> [UInt32] {
-  var words = [UInt32](repeating: 0, count: Int(CommandLayout.wordCount))
-  write { words[Int($0)] = $1 }
-  return words
 }

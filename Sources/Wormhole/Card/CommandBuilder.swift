@@ -266,7 +266,7 @@ package struct CommandBuilder {
     scratch: CommandAccess.Scratch = .none
   ) {
     append(
-      Command(command, cost: cost),
+      Command(cost: cost, command.write),
       access: CommandAccess(
         reads: reads.compactMap { $0 }, writes: writes.compactMap { $0 }, scratch: scratch))
   }
