@@ -18,6 +18,7 @@
     case Operation.normalize: readNormalize(NormalizeCommand(sequence))
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence))
+    case Operation.patches: readPatches(PatchesCommand(sequence))
     default: break
     }
     Memory[Control.doneReader] = sequence

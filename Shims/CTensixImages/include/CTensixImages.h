@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "78e585366719dc3f6c7ecd18337404158f8a7dcd8aaeced52f4d32fed2a97f81";
+    "c3d1519550df75d55f4140a406c8498595fb315f84587ba3fe5234c569733f53";
 
 /// Where a function begins.
 struct tx_function {

@@ -6,10 +6,13 @@ internal import TensixISA
 /// with scratch memory between them.
 package struct CommandBuilder {
   package private(set) var commands: [Command] = []
-  private(set) var scratch: [Matrix] = []
+  /// Partial sums and the like: the list's, once there is one.
+  package private(set) var scratch: [Matrix] = []
   private let card: Card
   /// Of the last command; nil where it is not known.
   private var lastAccess: CommandAccess?
+  /// What the next commands are for, in reports.
+  package var purpose = ""
 
   package init(for card: Card) { self.card = card }
 
@@ -256,6 +259,7 @@ package struct CommandBuilder {
       command.setIndependent()
     }
     lastAccess = access
+    command.purpose = purpose
     commands.append(command)
   }
 
