@@ -35,6 +35,10 @@ package enum Operation {
   package static var rotate: UInt32 { 9 }
   /// softmax(q k^T scale + mask) v (``AttentionCommand``).
   package static var attention: UInt32 { 10 }
+  /// `linear` of few rows (``ThinProductCommand``).
+  package static var thinProduct: UInt32 { 12 }
+  /// `normalize` of few rows (``NormalizeCommand``).
+  package static var thinNormalize: UInt32 { 13 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "78e585366719dc3f6c7ecd18337404158f8a7dcd8aaeced52f4d32fed2a97f81";
+    "09b2e39e7493b70906c8db01fcc2e63b1d0f52ced12e2f43d85515affd6c90d9";
 
 /// Where a function begins.
 struct tx_function {
