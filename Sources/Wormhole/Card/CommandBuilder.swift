@@ -353,7 +353,8 @@ package struct CommandBuilder {
     if command.out == 0 {
       cost.nocBytesOfBusiestTile += share(of: outputs) * split.planes * 4096
     }
-    cost.vectorInstructionsOfBusiestTile = units * rows * columns * vectorInstructions(command.activation)
+    cost.vectorInstructionsOfBusiestTile =
+      units * rows * columns * vectorInstructions(command.activation)
     return cost
   }
 
@@ -370,7 +371,8 @@ package struct CommandBuilder {
     let steps = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
     cost.products = outputs * steps * 16 * Int(command.phases)
     cost.productsOfBusiestTile = share(of: outputs) * steps * 16 * Int(command.phases)
-    cost.vectorInstructionsOfBusiestTile = share(of: outputs) * vectorInstructions(command.activation)
+    cost.vectorInstructionsOfBusiestTile =
+      share(of: outputs) * vectorInstructions(command.activation)
     return cost
   }
 
