@@ -166,8 +166,8 @@ void mk_widen(
 /// Returns the floating-point operations done.
 double mk_multiply_add_peak(mk_instructions instructions, size_t count);
 
-/// Keeps the calling thread on one processor; where the system refuses, it stays free.
-void mk_pin_to(size_t processor);
+/// Keeps the calling thread on these processors; where the system refuses, it stays free.
+void mk_stay_on(const size_t *processors, size_t count);
 
 /// Tells the processor that this is a waiting loop.
 static inline void mk_pause(void) {
