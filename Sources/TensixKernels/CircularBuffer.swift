@@ -62,7 +62,11 @@ struct CircularBuffer {
     while (first &+ count) &<< shift &- Memory[popped] > depth {}
     return first
   }
-  @inline(__always) func push(_ count: UInt32 = 1) { Memory[pushed] = (next &+ count) &<< shift }
+  /// Nothing pushed is nothing, not even the way to where a tile may begin; so it is with popping.
+  @inline(__always) func push(_ count: UInt32 = 1) {
+    guard count != 0 else { return }
+    Memory[pushed] = (next &+ count) &<< shift
+  }
 
   // MARK: Consumer
 
@@ -80,5 +84,8 @@ struct CircularBuffer {
       if count != 0 { return count }
     }
   }
-  @inline(__always) func pop(_ count: UInt32 = 1) { Memory[popped] = (first &+ count) &<< shift }
+  @inline(__always) func pop(_ count: UInt32 = 1) {
+    guard count != 0 else { return }
+    Memory[popped] = (first &+ count) &<< shift
+  }
 }

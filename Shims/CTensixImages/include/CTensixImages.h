@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "09b2e39e7493b70906c8db01fcc2e63b1d0f52ced12e2f43d85515affd6c90d9";
+    "5d91cc1e49e869d929fe014e3d65bef4dbe8fe4871cc5112a11d9c942a90a8b9";
 
 /// Where a function begins.
 struct tx_function {
