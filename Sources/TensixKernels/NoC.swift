@@ -1,11 +1,31 @@
-/// One of the tile's two NoC interfaces, initiator 0. NoC 1 counts its coordinates from the opposite
-/// corner.
+/// A request initiator of one of the tile's two NoC interfaces, and that interface's counters.
+///
+/// NoC 0 goes right, then down; NoC 1 up, then left. DRAM stands in two columns: what is read leaves
+/// them by rows on NoC 0, what is written comes to them by rows on NoC 1. The other way round, two columns'
+/// links would carry everything.
 struct NoC {
+  /// Where the interface's registers begin, and the initiator's.
   let base: UInt32
+  let initiator: UInt32
+  /// NoC 1 counts its coordinates from the opposite corner.
   let mirrored: Bool
 
-  static var zero: NoC { NoC(base: 0xFFB2_0000, mirrored: false) }
-  static var one: NoC { NoC(base: 0xFFB3_0000, mirrored: true) }
+  /// The reader's: its core alone counts reads of NoC 0.
+  static var reading: NoC {
+    NoC(base: 0xFFB2_0000, initiator: 0xFFB2_0000, mirrored: false)
+  }
+  /// The sequencer's, for results, arrivals and commands: all of NoC 1.
+  static var writing: NoC {
+    NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0000, mirrored: true)
+  }
+  /// The master's, for commands. Nobody else writes over NoC 0.
+  static var commanding: NoC {
+    NoC(base: 0xFFB2_0000, initiator: 0xFFB2_0400, mirrored: false)
+  }
+  /// The reader's, to give other tiles what it has read.
+  static var sharing: NoC {
+    NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0400, mirrored: true)
+  }
 
   @inline(__always) private func position(_ x: UInt32, _ y: UInt32) -> UInt32 {
     mirrored ? (9 - x) << 4 | (11 - y) << 10 : x << 4 | y << 10
@@ -14,22 +34,31 @@ struct NoC {
 
   /// No transaction identifier, whatever an earlier program left there.
   func initialise() {
-    while Memory[base + 0x28] != 0 {}
-    Memory[base + 0x18] = 0
+    while Memory[initiator + 0x28] != 0 {}
+    tag(0)
+  }
+
+  /// Requests from now on have this transaction identifier, of sixteen.
+  @inline(__always) func tag(_ transaction: UInt32) {
+    Memory[initiator + 0x18] = transaction << 10
+  }
+  /// All requests with this identifier are done.
+  @inline(__always) func isDone(_ transaction: UInt32) -> Bool {
+    Memory[base + 0x240 + 4 * transaction] == 0
   }
 
   @inline(__always) private func issue(
     target: UInt32, targetAddress: UInt32, result: UInt32, resultAddress: UInt32,
     control: UInt32, length: UInt32
   ) {
-    while Memory[base + 0x28] != 0 {}
-    Memory[base + 0x00] = targetAddress
-    Memory[base + 0x04] = target
-    Memory[base + 0x0C] = resultAddress
-    Memory[base + 0x10] = result
-    Memory[base + 0x1C] = control
-    Memory[base + 0x20] = length
-    Memory[base + 0x28] = 1
+    while Memory[initiator + 0x28] != 0 {}
+    Memory[initiator + 0x00] = targetAddress
+    Memory[initiator + 0x04] = target
+    Memory[initiator + 0x0C] = resultAddress
+    Memory[initiator + 0x10] = result
+    Memory[initiator + 0x1C] = control
+    Memory[initiator + 0x20] = length
+    Memory[initiator + 0x28] = 1
   }
 
   /// From DRAM to L1, at most 8192 bytes; both addresses equal modulo 32.
@@ -62,16 +91,14 @@ struct NoC {
   }
   /// Adds 1 to a word of the L1 at `xy` = x | y << 6.
   @inline(__always) func increment(_ address: UInt32, at xy: UInt32, returning: UInt32) {
-    while Memory[base + 0x28] != 0 {}
-    Memory[base + 0x24] = 1
+    while Memory[initiator + 0x28] != 0 {}
+    Memory[initiator + 0x24] = 1
     issue(
       target: position(xy & 0x3F, xy >> 6), targetAddress: address,
       result: ownPosition, resultAddress: returning, control: 0x4091, length: 0x107C)
   }
   /// To every Tensix tile of the card, this one included; returns when all `receivers` have it. The
   /// routers skip rows and columns without Tensix tiles.
-  ///
-  /// NoC 0 alone: the rectangle is given in its coordinates.
   @inline(__always) func multicast(
     _ source: UInt32, to address: UInt32, bytes: UInt32, receivers: UInt32
   ) {
@@ -82,6 +109,22 @@ struct NoC {
       control: 0x81B2 | 1 << 17, length: bytes)
     while writesDone != awaited {}
   }
+  /// To the other tiles of a rectangle (``column(of:)``, ``allTiles``); nobody acknowledges. What a tile sends to
+  /// a rectangle arrives in this order, since all of it takes the same virtual channel.
+  @inline(__always) func multicast(
+    _ source: UInt32, to address: UInt32, bytes: UInt32, rectangle: UInt32
+  ) {
+    issue(
+      target: ownPosition, targetAddress: source, result: rectangle, resultAddress: address,
+      control: 0x81A2, length: bytes)
+  }
+  // Rectangles of NoC 1, from its upper left corner to the lower right.
+  /// The tiles above and below the one at `xy` = x | y << 6, and itself.
+  @inline(__always) func column(of xy: UInt32) -> UInt32 {
+    let x = 9 - (xy & 0x3F)
+    return x << 4 | 10 << 10 | x << 16
+  }
+  @inline(__always) var allTiles: UInt32 { 8 << 4 | 10 << 10 }
   /// Into memory of the host, which the NoC sees behind the PCIe tile from 0x8_0000_0000 on.
   @inline(__always) func writeHost(_ address: UInt32, to hostAddress: UInt32, bytes: UInt32) {
     issue(

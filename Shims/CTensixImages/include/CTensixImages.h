@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "c3d1519550df75d55f4140a406c8498595fb315f84587ba3fe5234c569733f53";
+    "d5f320ab9fcc6b017f9bee2937b58e56ac5d286d79167fc5829381b67dfde935";
 
 /// Where a function begins.
 struct tx_function {

@@ -22,6 +22,8 @@ package struct CommandBuilder {
   private static let allPhases = 4
 
   var tiles: Int { card.tiles.count }
+  /// All tiles of the card take part.
+  var isWholeGrid: Bool { card.tiles == card.transport.layout.tiles }
 
   // MARK: Products
 
@@ -46,6 +48,12 @@ package struct CommandBuilder {
     try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
     let phases = weight.format == .float32 ? Self.allPhases : Self.phases
+    if weightIsConstant {
+      let product = ThinProduct(
+        a: a, weight: weight, bias: bias, residual: residual, activation: activation, out: out,
+        outColumn: outColumn, phases: phases)
+      if thinProduct(product) { return }
+    }
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
       aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: phases)
@@ -93,8 +101,29 @@ package struct CommandBuilder {
     }
   }
 
+  /// out = activation(a gate) * (a up), element by element, where that is one command; else false, and nothing
+  /// is recorded.
+  ///
+  /// - Parameters:
+  ///   - a: [rows, inner] in bfloat16.
+  ///   - gate, up: [inner, columns], which no command writes, in the same format.
+  ///   - out: [rows, columns] in bfloat16 or float32.
+  package mutating func gatedLinear(
+    _ a: Matrix, gate: Matrix, up: Matrix, activation: Activation, into out: Matrix
+  ) throws(CardError) -> Bool {
+    let call = "gated linear"
+    try require(
+      a.columns == gate.rows && gate.rows == up.rows && gate.columns == up.columns
+        && gate.format == up.format, call, a, gate, up)
+    try checkOutput(call, out, rows: a.rows, columns: gate.columns, at: 0)
+    return thinProduct(
+      ThinProduct(
+        a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
+        phases: gate.format == .float32 ? Self.allPhases : Self.phases))
+  }
+
   /// Adds `count` planes that lie one under the other, or in the tiles' L1 where nil.
-  private mutating func reduce(
+  mutating func reduce(
     _ planes: Matrix?, count: Int, rows: Int, columns: Int, bias: Matrix?, residual: Matrix?,
     activation: Activation, scale: Float, into out: Matrix, outColumn: Int
   ) {
@@ -328,7 +357,8 @@ package struct CommandBuilder {
     if command.out == 0 {
       cost.nocBytesOfBusiestTile += share(of: outputs) * split.planes * 4096
     }
-    cost.vectorInstructionsOfBusiestTile = units * rows * columns * vectorInstructions(command)
+    cost.vectorInstructionsOfBusiestTile =
+      units * rows * columns * vectorInstructions(command.activation)
     return cost
   }
 
@@ -345,13 +375,14 @@ package struct CommandBuilder {
     let steps = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
     cost.products = outputs * steps * 16 * Int(command.phases)
     cost.productsOfBusiestTile = share(of: outputs) * steps * 16 * Int(command.phases)
-    cost.vectorInstructionsOfBusiestTile = share(of: outputs) * vectorInstructions(command)
+    cost.vectorInstructionsOfBusiestTile =
+      share(of: outputs) * vectorInstructions(command.activation)
     return cost
   }
 
   /// Vector instructions of the activation of one tile.
-  private func vectorInstructions(_ command: MatrixCommand) -> Int {
-    switch command.activation {
+  func vectorInstructions(_ activation: UInt32) -> Int {
+    switch activation {
     case ActivationCode.silu: 32 * 31
     case ActivationCode.gelu: 32 * 35
     default: 0

@@ -80,6 +80,23 @@ extension Command {
       set(&plan, "normalize", command.rows, command.columns, units: command.rows)
       plan.unit = "1 x \(command.columns)"
       plan.l1Bytes = Int(command.columns * tileBytes + Buffer.outputDepth * 4096)
+    case Operation.thinNormalize:
+      let command = NormalizeCommand(reading: word)
+      set(&plan, "normalize", command.rows, command.columns, units: command.rows * command.columns)
+      plan.unit = "1 x 1"
+      plan.l1Bytes = Int(command.rows * command.columns * 2048 + Buffer.outputDepth * 4096)
+    case Operation.thinProduct:
+      let command = ThinProductCommand(reading: word)
+      set(
+        &plan, command.isGated ? "gated linear" : "linear", command.rows, command.columns,
+        units: command.columns * command.planes)
+      plan.shape += " x \(command.inner)"
+      plan.unit = "\(command.rows) x 1 x \(command.steps)"
+      plan.l1Bytes = Int(
+        command.rows * command.steps * 2048 + Buffer.rightDepth * Buffer.rightSlotBytes
+          + Buffer.outputDepth * 4096)
+      plan.flops =
+        Self.tileFlops * Double(command.rows * command.columns * command.inner * command.products)
     case Operation.rotate:
       let command = RotateCommand(reading: word)
       let columns = command.heads * command.headColumns
@@ -143,7 +160,9 @@ extension Command {
     let left = min(blockRows * steps, Buffer.leftDepth) * (wide ? 4096 : 2048)
     let right =
       isProduct || command.operation == Operation.binary
-      ? min(blockColumns * steps, Buffer.rightDepth) * 4096 : 0
+      ? min(
+        blockColumns * steps * (DataFormat.tileBytes(command.bFormat) / 1024), Buffer.rightDepth)
+        * Buffer.rightSlotBytes : 0
     let out = min(blockRows * blockColumns, Buffer.outputDepth) * 4096
     plan.l1Bytes = Int(left + right + out)
     return plan
