@@ -164,8 +164,8 @@ final class CardFailureTests: DeviceTestCase {
     assertFails(
       "of DRAM \(free) bytes are left", try card.allocate(rows: 1 << 20, columns: 1 << 20))
     // What is planned may be more than there is; nothing is written or run then.
-    let planned = try card.reserve(rows: 1 << 16, columns: 1 << 16, format: .float32)
     let small = try card.reserve(rows: 32, columns: 32, format: .bfloat16)
+    let planned = try card.reserve(rows: 1 << 16, columns: 1 << 16, format: .float32)
     assertFails(
       "bytes of DRAM are needed", try card.upload([Float](repeating: 0, count: 1024), to: small))
     assertFails("keep weights as bfp8", try card.load(CommandBuilder(for: card)))
