@@ -35,6 +35,8 @@ package enum Operation {
   package static var rotate: UInt32 { 9 }
   /// softmax(q k^T scale + mask) v (``AttentionCommand``).
   package static var attention: UInt32 { 10 }
+  /// `linear` by the whole grid of tiles (``GridProductCommand``).
+  package static var gridProduct: UInt32 { 11 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

@@ -11,7 +11,8 @@ package enum Image {
 /// Control words of a tile, in L1. What the NoC writes stands on a 16-byte line of its own.
 package enum Control {
   package static var start: UInt32 { 0x18000 }
-  package static var byteCount: UInt32 { 0x200 }
+  /// ``Stream`` counters included.
+  package static var byteCount: UInt32 { 0x800 }
 
   /// Multicast by the master: the sequence number of the command that may run.
   package static var release: UInt32 { 0x18000 }

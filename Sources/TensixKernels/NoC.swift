@@ -1,11 +1,17 @@
-/// One of the tile's two NoC interfaces, initiator 0. NoC 1 counts its coordinates from the opposite
+/// One of the tile's two NoC interfaces, and an initiator. NoC 1 counts its coordinates from the opposite
 /// corner.
 struct NoC {
+  /// Of the counters, and of the initiator's registers.
   let base: UInt32
+  let initiator: UInt32
   let mirrored: Bool
 
-  static var zero: NoC { NoC(base: 0xFFB2_0000, mirrored: false) }
-  static var one: NoC { NoC(base: 0xFFB3_0000, mirrored: true) }
+  static var zero: NoC { NoC(base: 0xFFB2_0000, initiator: 0xFFB2_0000, mirrored: false) }
+  static var one: NoC { NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0000, mirrored: true) }
+  /// NCRISC's second initiator, of the streams of a grid product.
+  static var multicasting: NoC {
+    NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0400, mirrored: true)
+  }
 
   @inline(__always) private func position(_ x: UInt32, _ y: UInt32) -> UInt32 {
     mirrored ? (9 - x) << 4 | (11 - y) << 10 : x << 4 | y << 10
@@ -14,22 +20,31 @@ struct NoC {
 
   /// No transaction identifier, whatever an earlier program left there.
   func initialise() {
-    while Memory[base + 0x28] != 0 {}
-    Memory[base + 0x18] = 0
+    while Memory[initiator + 0x28] != 0 {}
+    tag(0)
+  }
+
+  /// Requests from now on have this transaction identifier, of sixteen.
+  @inline(__always) func tag(_ transaction: UInt32) {
+    Memory[initiator + 0x18] = transaction << 10
+  }
+  /// All requests with this identifier are done.
+  @inline(__always) func isDone(_ transaction: UInt32) -> Bool {
+    Memory[base + 0x240 + 4 * transaction] == 0
   }
 
   @inline(__always) private func issue(
     target: UInt32, targetAddress: UInt32, result: UInt32, resultAddress: UInt32,
     control: UInt32, length: UInt32
   ) {
-    while Memory[base + 0x28] != 0 {}
-    Memory[base + 0x00] = targetAddress
-    Memory[base + 0x04] = target
-    Memory[base + 0x0C] = resultAddress
-    Memory[base + 0x10] = result
-    Memory[base + 0x1C] = control
-    Memory[base + 0x20] = length
-    Memory[base + 0x28] = 1
+    while Memory[initiator + 0x28] != 0 {}
+    Memory[initiator + 0x00] = targetAddress
+    Memory[initiator + 0x04] = target
+    Memory[initiator + 0x0C] = resultAddress
+    Memory[initiator + 0x10] = result
+    Memory[initiator + 0x1C] = control
+    Memory[initiator + 0x20] = length
+    Memory[initiator + 0x28] = 1
   }
 
   /// From DRAM to L1, at most 8192 bytes; both addresses equal modulo 32.
@@ -62,8 +77,8 @@ struct NoC {
   }
   /// Adds 1 to a word of the L1 at `xy` = x | y << 6.
   @inline(__always) func increment(_ address: UInt32, at xy: UInt32, returning: UInt32) {
-    while Memory[base + 0x28] != 0 {}
-    Memory[base + 0x24] = 1
+    while Memory[initiator + 0x28] != 0 {}
+    Memory[initiator + 0x24] = 1
     issue(
       target: position(xy & 0x3F, xy >> 6), targetAddress: address,
       result: ownPosition, resultAddress: returning, control: 0x4091, length: 0x107C)
@@ -81,6 +96,30 @@ struct NoC {
       result: 9 << 4 | 11 << 10 | 1 << 16 | 1 << 22, resultAddress: address,
       control: 0x81B2 | 1 << 17, length: bytes)
     while writesDone != awaited {}
+  }
+  /// To the other tiles of a rectangle, see ``column(of:)`` and ``row(of:)``; nobody acknowledges. What one tile
+  /// sends to one rectangle arrives in this order, since all of it takes the same virtual channel.
+  @inline(__always) func multicast(
+    _ source: UInt32, to address: UInt32, bytes: UInt32, rectangle: UInt32
+  ) {
+    issue(
+      target: ownPosition, targetAddress: source, result: rectangle, resultAddress: address,
+      control: 0x81A2, length: bytes)
+  }
+  /// All writes with this identifier have left this tile.
+  @inline(__always) func hasSent(_ transaction: UInt32) -> Bool {
+    Memory[initiator + 0x28] == 0 && Memory[base + 0x280 + 4 * transaction] == 0
+  }
+
+  /// The tiles above and below the one at `xy` = x | y << 6, and itself; rectangles of NoC 1 alone.
+  func column(of xy: UInt32) -> UInt32 {
+    let x = 9 - (xy & 0x3F)
+    return x << 4 | 10 << 10 | x << 16
+  }
+  /// The tiles left and right of it.
+  func row(of xy: UInt32) -> UInt32 {
+    let y = 11 - (xy >> 6)
+    return 8 << 4 | y << 10 | y << 22
   }
   /// Into memory of the host, which the NoC sees behind the PCIe tile from 0x8_0000_0000 on.
   @inline(__always) func writeHost(_ address: UInt32, to hostAddress: UInt32, bytes: UInt32) {

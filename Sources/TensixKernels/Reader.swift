@@ -1,6 +1,7 @@
 /// NCRISC: brings tiles from DRAM over NoC 1, weights even before their command is released.
 @c(kmain) public func reader() {
   NoC.one.initialise()
+  NoC.multicasting.initialise()
   var sequence: UInt32 = 1
   while true {
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
@@ -18,6 +19,7 @@
     case Operation.normalize: readNormalize(NormalizeCommand(sequence))
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence))
+    case Operation.gridProduct: readGrid(GridProductCommand(sequence))
     default: break
     }
     Memory[Control.doneReader] = sequence

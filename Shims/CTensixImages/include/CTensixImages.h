@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "78e585366719dc3f6c7ecd18337404158f8a7dcd8aaeced52f4d32fed2a97f81";
+    "7fb207a5af0f57b8f662f7df4cc32f4b010edc9bec6bf2607928d496db4ce172";
 
 /// Where a function begins.
 struct tx_function {
