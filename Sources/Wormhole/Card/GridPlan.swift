@@ -31,11 +31,11 @@ struct GridPlan: Hashable {
   private static let room = Int(Buffer.output - Buffer.left)
   private static let batchBytes = batch * 2048
 
-  /// The plan that goes over the activations least often; nil where none fits L1.
+  /// The plan whose groups are widest, so that an activation is unpacked least often, and then whose chunks are
+  /// longest; nil where none fits L1.
   init?(_ shape: Shape) {
-    let widest = shape.isGated ? 2 : 4
-    for chunk in [shape.inner] + [256, 192, 128, 96, 64, 48, 32].filter({ $0 < shape.inner }) {
-      for width in (1...widest).reversed() {
+    for width in (1...(shape.isGated ? 2 : 4)).reversed() {
+      for chunk in [shape.inner] + [256, 192, 128, 96, 64, 48, 32].filter({ $0 < shape.inner }) {
         if let plan = GridPlan(shape, width: width, chunk: chunk) {
           self = plan
           return
