@@ -78,10 +78,12 @@ class Comparison:
         for peer in (self.ours, self.theirs):
             outputs[peer] = self.work / f"{peer.name.split()[0]}.{stage}.float32"
             first[peer] = peer.ask(stage, output=outputs[peer])
-        # What takes seconds is warm from the stages before: its first call counts.
-        pairs = []
+        # What takes seconds is warm from the stages before: its first call counts, and little is
+        # tried again.
+        pairs, attempts = [], 3 * samples
         if all(seconds > 5 for seconds, _ in first.values()):
             pairs.append((first[self.ours], first[self.theirs]))
+            attempts = samples + 1
         else:
             for peer in first:
                 first[peer] = peer.ask(stage)
@@ -92,8 +94,8 @@ class Comparison:
         clean = [pair for pair in pairs if not spoiled(pair)]
         discarded = len(pairs) - len(clean)
         kept = list(pairs)
-        # So many times more are tried, and then what there is must do.
-        for attempt in range(3 * samples - len(pairs)):
+        # So many are tried, and then what there is must do.
+        for attempt in range(attempts - len(pairs)):
             if len(clean) >= samples:
                 break
             order = (self.ours, self.theirs) if attempt % 2 else (self.theirs, self.ours)
@@ -104,7 +106,7 @@ class Comparison:
                 discarded += 1
             else:
                 clean.append(pair)
-        used = clean or sorted(kept, key=lambda pair: max(pair[0][1], pair[1][1]))[:1]
+        used = clean or kept
         row = {
             "stage": stage, "threads": self.ours.threads, "against": self.theirs.name,
             "ours": summary([ours for (ours, _), _ in used]),

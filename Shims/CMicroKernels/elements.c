@@ -18,3 +18,9 @@ void mk_activate(
   float *out) {
   MK_DISPATCH(instructions, mk_activate, x, activation, count, out)
 }
+
+void mk_sines_cosines(
+  mk_instructions instructions, double factor, const double *frequencies, size_t count,
+  float *sines, float *cosines) {
+  MK_DISPATCH(instructions, mk_sines_cosines, factor, frequencies, count, sines, cosines)
+}

@@ -4,9 +4,9 @@
 
 #include "CMicroKernels.h"
 
-void mk_pin_to(size_t processor) {
-  cpu_set_t only;
-  CPU_ZERO(&only);
-  CPU_SET(processor, &only);
-  sched_setaffinity(0, sizeof only, &only);
+void mk_stay_on(const size_t *processors, size_t count) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (size_t i = 0; i < count; i++) CPU_SET(processors[i], &set);
+  sched_setaffinity(0, sizeof set, &set);
 }

@@ -42,6 +42,12 @@ static void MK(mk_multiply_panels)(const mk_product *p) {
     const char *right = p->right;
     for (size_t column = 0; column < p->columns; column += COLUMNS, right += p->right_stride) {
       size_t columns = p->columns - column < COLUMNS ? p->columns - column : COLUMNS;
+      // Of a large result nothing is in a cache: it comes while the tile is computed.
+      for (size_t i = 0; i < rows; i++) {
+        const float *to = p->result + (row + i) * p->result_stride + column;
+        __builtin_prefetch(to, 1);
+        if (columns > VL) __builtin_prefetch(to + columns - 1, 1);
+      }
       MK(multiply_tile)(rows, left, right, p->right_type, p->depth, sums);
       MK(take_tile)(p, sums, row, rows, column, columns);
     }

@@ -149,6 +149,14 @@ void mk_activate(
   mk_instructions instructions, const float *x, mk_activation activation, size_t count,
   float *out);
 
+/// Sines and cosines of `factor * frequencies[i]`, computed in float64. Angles are below
+/// MK_LARGEST_ANGLE in magnitude.
+void mk_sines_cosines(
+  mk_instructions instructions, double factor, const double *frequencies, size_t count,
+  float *sines, float *cosines);
+
+#define MK_LARGEST_ANGLE 1e6
+
 void mk_widen(
   mk_instructions instructions, const uint16_t *bfloat16, size_t count, float *out);
 
@@ -158,8 +166,8 @@ void mk_widen(
 /// Returns the floating-point operations done.
 double mk_multiply_add_peak(mk_instructions instructions, size_t count);
 
-/// Keeps the calling thread on one processor; where the system refuses, it stays free.
-void mk_pin_to(size_t processor);
+/// Keeps the calling thread on these processors; where the system refuses, it stays free.
+void mk_stay_on(const size_t *processors, size_t count);
 
 /// Tells the processor that this is a waiting loop.
 static inline void mk_pause(void) {

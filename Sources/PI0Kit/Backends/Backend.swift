@@ -1,3 +1,5 @@
+import Glibc
+
 /// What a device must be able to compute.
 ///
 /// The operations in `Operations/` check shapes and types and work out the result's; a backend
@@ -60,6 +62,9 @@ protocol Backend: Sendable {
   func multiply(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error)
     -> Tensor
   func activate(_ x: Tensor, _ activation: Activation) throws(PI0Error) -> Tensor
+  /// `[sin a | cos a]` with `a = factor * frequencies`, in float64, then rounded.
+  func sinesAndCosines(
+    factor: Double, frequencies: [Double], into out: UnsafeMutableBufferPointer<Float>)
 
   // Along an axis
   func softmax(_ x: Tensor, axis: Int, mask: Tensor?, type: ElementType) throws(PI0Error) -> Tensor
@@ -182,6 +187,15 @@ extension Backend {
     type: ElementType
   ) throws(PI0Error) -> Tensor {
     try residual + linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type)
+  }
+
+  func sinesAndCosines(
+    factor: Double, frequencies: [Double], into out: UnsafeMutableBufferPointer<Float>
+  ) {
+    for (i, frequency) in frequencies.enumerated() {
+      out[i] = Float(sin(factor * frequency))
+      out[frequencies.count + i] = Float(cos(factor * frequency))
+    }
   }
 
   func traced(

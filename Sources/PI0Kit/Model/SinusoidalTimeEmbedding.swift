@@ -40,11 +40,9 @@ public struct SinusoidalTimeEmbedding: Sendable {
       shape: [times.count, 2 * half], elementType: .float32, device: times.device
     ) { (out: UnsafeMutableBufferPointer<Float>) in
       for (row, time) in rows.enumerated() {
-        for (i, frequency) in angularFrequencies.enumerated() {
-          let angle = Double(time) * frequency
-          out[2 * row * half + i] = Float(sin(angle))
-          out[(2 * row + 1) * half + i] = Float(cos(angle))
-        }
+        times.device.backend.sinesAndCosines(
+          factor: Double(time), frequencies: angularFrequencies,
+          into: UnsafeMutableBufferPointer(rebasing: out[2 * row * half..<2 * (row + 1) * half]))
       }
     }
   }

@@ -26,6 +26,17 @@ extension CPUBackend {
     }
   }
 
+  func sinesAndCosines(
+    factor: Double, frequencies: [Double], into out: UnsafeMutableBufferPointer<Float>
+  ) {
+    let largest = abs(factor) * (frequencies.lazy.map(abs).max() ?? 0)
+    guard largest < MK_LARGEST_ANGLE, let start = out.baseAddress else {
+      return reference.sinesAndCosines(factor: factor, frequencies: frequencies, into: out)
+    }
+    mk_sines_cosines(
+      instructions, factor, frequencies, frequencies.count, start, start + frequencies.count)
+  }
+
   private typealias Kernel = (
     mk_instructions, UnsafePointer<Float>?, Int, UnsafePointer<Float>?, Int, Int,
     UnsafeMutablePointer<Float>?

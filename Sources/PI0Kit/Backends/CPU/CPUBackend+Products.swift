@@ -1,9 +1,10 @@
 import CMicroKernels
 
 extension CPUBackend {
-  /// Up to this many rows a weight is packed once and kept: its packing would take longer than its
-  /// use. With more, each block is packed where it is used, and the weight needs no second copy.
-  private static let rowsOfKeptWeights = 64
+  /// Up to this many rows, an image's, a weight is packed once and kept: packing it each time would
+  /// take a tenth of its use or more. With more rows, each block is packed where it is used, and the
+  /// weight needs no second copy.
+  private static let rowsOfKeptWeights = 256
 
   func linear(
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, shape: [Int],

@@ -17,14 +17,16 @@ final class ThreadPool: Sendable {
   /// The most threads of a pool: more than any processor has cores, and few enough to start.
   static let maximumCount = 512
 
-  /// - Parameter count: of threads, the caller included; 1 to ``maximumCount``. Each but the caller is
-  ///   pinned to a core of its own where there are as many.
+  /// - Parameters:
+  ///   - count: of threads, the caller included; 1 to ``maximumCount``.
+  ///   - cores: that each but the caller stays on, where there are as many. Which of them is the
+  ///     system's choice: a thread bound to a single one could not leave it to the caller, or to
+  ///     another process.
   init(count: Int, cores: [Int] = Processors.cores()) {
     var threads: [pthread_t] = []
     let count = min(max(count, 1), Self.maximumCount)
     for index in 1..<count {
-      let worker = Worker(
-        job: shared, index: index, core: cores.count >= count ? cores[index] : nil)
+      let worker = Worker(job: shared, index: index, cores: cores.count >= count ? cores : [])
       guard let thread = worker.start() else { break }
       threads.append(thread)
     }
@@ -170,12 +172,12 @@ private final class SleepingPlace: @unchecked Sendable {
 private final class Worker: Sendable {
   private let job: SharedJob
   private let index: Int
-  private let core: Int?
+  private let cores: [Int]
 
-  init(job: SharedJob, index: Int, core: Int?) {
+  init(job: SharedJob, index: Int, cores: [Int]) {
     self.job = job
     self.index = index
-    self.core = core
+    self.cores = cores
   }
 
   func start() -> pthread_t? {
@@ -186,7 +188,7 @@ private final class Worker: Sendable {
       { context in
         guard let context else { return nil }
         let worker = Unmanaged<Worker>.fromOpaque(context).takeRetainedValue()
-        if let core = worker.core { mk_pin_to(core) }
+        if !worker.cores.isEmpty { mk_stay_on(worker.cores, worker.cores.count) }
         worker.job.work(thread: worker.index)
         return nil
       }, context.toOpaque())
