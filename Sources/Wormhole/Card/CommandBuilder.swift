@@ -13,21 +13,13 @@ package struct CommandBuilder {
 
   package init(for card: Card) { self.card = card }
 
-  /// Fidelity phases with which products with weights in bfloat16 lose nothing.
+  /// Fidelity phases with which products with weights in bfloat16 and bfp8 lose nothing.
   private static let phases = 3
   /// With weights in float32, whose 11 bits the last phase sees.
   private static let allPhases = 4
-  /// Weights in bfp8 are whole in the first two phases; of activations they leave out the last of eight bits,
-  /// 0.4 % of a product at most.
-  private static let bfp8Phases = 2
-
-  private static func phases(of weight: Matrix) -> Int {
-    switch weight.format {
-    case .bfp8: bfp8Phases
-    case .bfloat16: phases
-    case .float32: allPhases
-    }
-  }
+  /// With weights in bfp8 and many rows, where the matrix unit is the limit: weights are whole in the first two
+  /// phases, and activations without the last of their eight bits, which is 0.4 % of a product at most.
+  private static let gridPhases = 2
 
   var tiles: Int { card.tiles.count }
 
@@ -53,10 +45,11 @@ package struct CommandBuilder {
     try require(a.format != .bfp8, call, a)
     try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
-    let phases = Self.phases(of: weight)
+    let phases = weight.format == .float32 ? Self.allPhases : Self.phases
     let product = Product(
       a: a, weight: weight, factor: nil, bias: bias, residual: residual, activation: activation,
-      out: out, outColumn: outColumn, phases: phases)
+      out: out, outColumn: outColumn,
+      phases: weight.format == .bfp8 ? Self.gridPhases : Self.phases)
     if gridProduct(product) { return }
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
@@ -124,7 +117,7 @@ package struct CommandBuilder {
     return gridProduct(
       Product(
         a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
-        phases: Self.phases(of: gate)))
+        phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases))
   }
 
   /// Adds `count` planes that lie one under the other, or in the tiles' L1 where nil.
@@ -361,7 +354,8 @@ package struct CommandBuilder {
     if command.out == 0 {
       cost.nocBytesOfBusiestTile += share(of: outputs) * split.planes * 4096
     }
-    cost.vectorInstructionsOfBusiestTile = units * rows * columns * vectorInstructions(command.activation)
+    cost.vectorInstructionsOfBusiestTile =
+      units * rows * columns * vectorInstructions(command.activation)
     return cost
   }
 
@@ -378,7 +372,8 @@ package struct CommandBuilder {
     let steps = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
     cost.products = outputs * steps * 16 * Int(command.phases)
     cost.productsOfBusiestTile = share(of: outputs) * steps * 16 * Int(command.phases)
-    cost.vectorInstructionsOfBusiestTile = share(of: outputs) * vectorInstructions(command.activation)
+    cost.vectorInstructionsOfBusiestTile =
+      share(of: outputs) * vectorInstructions(command.activation)
     return cost
   }
 
