@@ -37,6 +37,10 @@ package enum Operation {
   package static var attention: UInt32 { 10 }
   /// `linear` by the whole grid of tiles (``GridProductCommand``).
   package static var gridProduct: UInt32 { 11 }
+  /// `linear` of few rows (``ThinProductCommand``).
+  package static var thinProduct: UInt32 { 12 }
+  /// `normalize` of few rows (``NormalizeCommand``).
+  package static var thinNormalize: UInt32 { 13 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

@@ -10,6 +10,9 @@ package struct NormalizeCommand {
   package var outFormat: UInt32 = 0
   /// Subtracts the mean.
   package var isCentred = false
+  /// Few rows, in bfloat16 and not centred: all tiles share the rows' columns. Each has all of `a`, as in
+  /// ``ThinProductCommand``, and adds up the squares of its row.
+  package var isThin = false
   /// In tiles.
   package var rows: UInt32 = 0
   package var columns: UInt32 = 0
@@ -33,12 +36,23 @@ package struct NormalizeCommand {
 
   package init() {}
 
+  /// What brings `a` to all tiles.
+  @inline(__always) package var sharing: ThinProductCommand {
+    var command = ThinProductCommand()
+    (command.rows, command.inner, command.planes) = (rows, columns, 1)
+    (command.a, command.aStride) = (a, aStride)
+    return command
+  }
+  /// Tiles of weight and bias for a column.
+  @inline(__always) package var addends: UInt32 { (weight != 0 ? 1 : 0) + (bias != 0 ? 1 : 0) }
+
   /// The layout, word by word; ``write(_:)`` is its mirror.
   @inline(__always) package init(reading word: (UInt32) -> UInt32) {
     let first = word(0)
     format = first >> 8 & 0xF
     outFormat = first >> 16 & 0xF
     isCentred = first >> 24 & 1 == 1
+    isThin = first & 0xFF == Operation.thinNormalize
     (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
     a = word(2)
     out = word(3)
@@ -52,7 +66,8 @@ package struct NormalizeCommand {
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
-    store(0, Operation.normalize | format << 8 | outFormat << 16 | (isCentred ? 1 : 0) << 24)
+    let operation = isThin ? Operation.thinNormalize : Operation.normalize
+    store(0, operation | format << 8 | outFormat << 16 | (isCentred ? 1 : 0) << 24)
     store(1, rows | columns << 16)
     store(2, a)
     store(3, out)

@@ -1,9 +1,9 @@
 /// Where the five programs lie in a tile's L1, one behind the other.
 package enum Image {
   package static var sequencer: UInt32 { 0 }
-  package static var unpack: UInt32 { 0x4000 }
+  package static var unpack: UInt32 { 0x2800 }
   package static var math: UInt32 { 0x8000 }
-  package static var pack: UInt32 { 0x10000 }
+  package static var pack: UInt32 { 0xE800 }
   package static var reader: UInt32 { 0x12000 }
   package static var end: UInt32 { 0x18000 }
 }
@@ -11,8 +11,9 @@ package enum Image {
 /// Control words of a tile, in L1. What the NoC writes stands on a 16-byte line of its own.
 package enum Control {
   package static var start: UInt32 { 0x18000 }
-  /// ``Stream`` counters included.
-  package static var byteCount: UInt32 { 0x800 }
+  package static var byteCount: UInt32 { 0x200 }
+  /// Where the lines end by which tiles tell one another what they have sent.
+  package static var end: UInt32 { 0x19000 }
 
   /// Multicast by the master: the sequence number of the command that may run.
   package static var release: UInt32 { 0x18000 }
@@ -70,6 +71,10 @@ package enum Control {
     0x18150 + (sequence & 1) * 16
   }
 
+  /// Where the tile `member` of those that share a thin product's activations says to the others that they have
+  /// what it sends: the command's number. A line of its own for each.
+  @inline(__always) package static func sent(_ member: UInt32) -> UInt32 { 0x18800 + 16 * member }
+
   /// Stands for no address: the driver hands out none above 0xFFFE0000, but the first is 0.
   package static var nowhere: UInt32 { 0xFFFF_FFFF }
 }
@@ -93,10 +98,11 @@ package enum Buffer {
   /// 1.0 everywhere: a tile times it has its row's sum in every column.
   package static var allOnes: UInt32 { 0x1B000 }
 
-  /// Weights, or second operands; slots of 4096 bytes, since those of one command may come while
-  /// another's, in a wider format, are still there.
-  package static var right: UInt32 { 0x20000 }
-  package static var rightDepth: UInt32 { 32 }
+  /// Weights, or second operands; slots of a tile in bfp8, of which a bfloat16 tile takes two and a float32 tile
+  /// four.
+  package static var right: UInt32 { 0x1C000 }
+  package static var rightDepth: UInt32 { 128 }
+  package static var rightSlotBytes: UInt32 { 1088 }
   /// Activations, or first operands; slots of 2048 bytes.
   package static var left: UInt32 { 0x40000 }
   package static var leftDepth: UInt32 { 512 }

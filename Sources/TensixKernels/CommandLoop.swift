@@ -16,6 +16,12 @@
   Memory.wait(Control.finished) { $0 == sequence &- 1 }
 }
 
+/// The same, without waiting.
+@inline(__always) func isReleased(_ sequence: UInt32) -> Bool {
+  Int32(bitPattern: Memory[Control.release] &- sequence) >= 0
+    && Memory[Control.finished] == sequence &- 1
+}
+
 @inline(__always) func operation(of sequence: UInt32) -> UInt32 {
   Memory[Buffer.command(sequence)] & 0xFF
 }

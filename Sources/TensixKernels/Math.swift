@@ -27,6 +27,8 @@
     case Operation.rotate: rotate(RotateCommand(sequence))
     case Operation.attention: attend(AttentionCommand(sequence))
     case Operation.gridProduct: multiplyGrid(GridProductCommand(sequence))
+    case Operation.thinProduct: multiplyThin(ThinProductCommand(sequence))
+    case Operation.thinNormalize: normalizeThin(NormalizeCommand(sequence))
     default: break
     }
   }

@@ -30,7 +30,7 @@ struct ElementReader {
   let base: UInt32
   let stride: UInt32
   let shift: UInt32
-  private(set) var awaited = NoC.one.readsDone
+  private(set) var awaited = NoC.reading.readsDone
   /// The page read last: the next one is mostly the same.
   private var page: UInt32 = 0
   private var location: DRAMLocation
@@ -58,11 +58,11 @@ struct ElementReader {
   }
 
   @inline(__always) mutating func read(_ place: DRAMLocation, bytes: UInt32, to address: UInt32) {
-    NoC.one.read(place, to: address, bytes: bytes)
+    NoC.reading.read(place, to: address, bytes: bytes)
     awaited &+= 1
   }
 
-  @inline(__always) func finish() { NoC.one.awaitReads(awaited) }
+  @inline(__always) func finish() { NoC.reading.awaitReads(awaited) }
 }
 
 /// Where an element stands in tiles side by side, one page after the other.
@@ -160,7 +160,7 @@ struct OutputSlots {
 
 /// The writer's part of both commands: returns when DRAM has acknowledged all of it.
 func writeMoved(out: UInt32, format: UInt32) {
-  let noc = NoC.zero, buffer = CircularBuffer.output
+  let noc = NoC.writing, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(format)
   var isEnd = false
   while !isEnd {

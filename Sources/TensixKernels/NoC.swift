@@ -1,15 +1,29 @@
-/// One of the tile's two NoC interfaces, and an initiator. NoC 1 counts its coordinates from the opposite
-/// corner.
+/// A request initiator of one of the tile's two NoC interfaces, and that interface's counters.
+///
+/// NoC 0 goes right, then down; NoC 1 up, then left. DRAM stands in two columns: what is read leaves
+/// them by rows on NoC 0, what is written comes to them by rows on NoC 1. The other way round, two columns'
+/// links would carry everything.
 struct NoC {
-  /// Of the counters, and of the initiator's registers.
+  /// Where the interface's registers begin, and the initiator's.
   let base: UInt32
   let initiator: UInt32
+  /// NoC 1 counts its coordinates from the opposite corner.
   let mirrored: Bool
 
-  static var zero: NoC { NoC(base: 0xFFB2_0000, initiator: 0xFFB2_0000, mirrored: false) }
-  static var one: NoC { NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0000, mirrored: true) }
-  /// NCRISC's second initiator, of the streams of a grid product.
-  static var multicasting: NoC {
+  /// The reader's: its core alone counts reads of NoC 0.
+  static var reading: NoC {
+    NoC(base: 0xFFB2_0000, initiator: 0xFFB2_0000, mirrored: false)
+  }
+  /// The sequencer's, for results, arrivals and commands: all of NoC 1.
+  static var writing: NoC {
+    NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0000, mirrored: true)
+  }
+  /// The master's, for commands. Nobody else writes over NoC 0.
+  static var commanding: NoC {
+    NoC(base: 0xFFB2_0000, initiator: 0xFFB2_0400, mirrored: false)
+  }
+  /// The reader's, to give other tiles what it has read.
+  static var sharing: NoC {
     NoC(base: 0xFFB3_0000, initiator: 0xFFB3_0400, mirrored: true)
   }
 
@@ -85,8 +99,6 @@ struct NoC {
   }
   /// To every Tensix tile of the card, this one included; returns when all `receivers` have it. The
   /// routers skip rows and columns without Tensix tiles.
-  ///
-  /// NoC 0 alone: the rectangle is given in its coordinates.
   @inline(__always) func multicast(
     _ source: UInt32, to address: UInt32, bytes: UInt32, receivers: UInt32
   ) {
@@ -97,8 +109,8 @@ struct NoC {
       control: 0x81B2 | 1 << 17, length: bytes)
     while writesDone != awaited {}
   }
-  /// To the other tiles of a rectangle, see ``column(of:)`` and ``row(of:)``; nobody acknowledges. What one tile
-  /// sends to one rectangle arrives in this order, since all of it takes the same virtual channel.
+  /// To the other tiles of a rectangle (``column(of:)``, ``allTiles``); nobody acknowledges. What a tile sends to
+  /// a rectangle arrives in this order, since all of it takes the same virtual channel.
   @inline(__always) func multicast(
     _ source: UInt32, to address: UInt32, bytes: UInt32, rectangle: UInt32
   ) {
@@ -111,16 +123,18 @@ struct NoC {
     Memory[initiator + 0x28] == 0 && Memory[base + 0x280 + 4 * transaction] == 0
   }
 
-  /// The tiles above and below the one at `xy` = x | y << 6, and itself; rectangles of NoC 1 alone.
-  func column(of xy: UInt32) -> UInt32 {
+  // Rectangles of NoC 1, from its upper left corner to the lower right.
+  /// The tiles above and below the one at `xy` = x | y << 6, and itself.
+  @inline(__always) func column(of xy: UInt32) -> UInt32 {
     let x = 9 - (xy & 0x3F)
     return x << 4 | 10 << 10 | x << 16
   }
   /// The tiles left and right of it.
-  func row(of xy: UInt32) -> UInt32 {
+  @inline(__always) func row(of xy: UInt32) -> UInt32 {
     let y = 11 - (xy >> 6)
     return 8 << 4 | y << 10 | y << 22
   }
+  @inline(__always) var allTiles: UInt32 { 8 << 4 | 10 << 10 }
   /// Into memory of the host, which the NoC sees behind the PCIe tile from 0x8_0000_0000 on.
   @inline(__always) func writeHost(_ address: UInt32, to hostAddress: UInt32, bytes: UInt32) {
     issue(

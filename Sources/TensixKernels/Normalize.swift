@@ -5,6 +5,8 @@ private enum Place {
   static var x: UInt32 { 0 }
   static var weight: UInt32 { 1 }
   static var bias: UInt32 { 2 }
+  /// Of a thin command, in the mean's place.
+  static var identity: UInt32 { 4 }
   static var mean: UInt32 { 4 }
   /// A sum of squares, later 1 / sqrt(variance + epsilon).
   static var scale: UInt32 { 5 }
@@ -135,6 +137,48 @@ func normalize(_ command: NormalizeCommand) {
       }
       Thread.push(VectorUnit.store(0, row: vectorRow(Place.x, strip, v)))
     }
+    Thread.drain()
+  }
+  endVector()
+}
+
+/// The sum of a row's squares is on the diagonal of its product with its transpose.
+func normalizeThin(_ command: NormalizeCommand) {
+  var isFirst = true
+  command.forEachThinColumn { _, _ in
+    takeDst()
+    if isFirst {
+      isFirst = false
+      programLoop(Replay.product, phases: 4, release: 2)
+      Thread.push(Tensix.zeroaccHalf(1))
+      setProductModes(transposed: true)
+      for column in 0..<command.columns {
+        accumulate(1, from: Place.scale)
+        if column & 3 == 3 { Thread.drain() }
+      }
+      setProductModes()
+      accumulate(1, from: Place.identity)
+      Thread.drain()
+      takeDiagonal()
+      finishScale(command)
+    }
+    take(1 + command.addends)
+    apply(command)
+    finish()
+  }
+}
+
+/// Of each row of four vectors what the identity leaves, lane by lane.
+@inline(never) func takeDiagonal() {
+  beginVector()
+  selectDst(0)
+  for strip: UInt32 in 0..<8 {
+    for v: UInt32 in 0..<4 {
+      Thread.push(VectorUnit.load(0, row: vectorRow(Place.scale, strip, v)))
+      Thread.push(VectorUnit.load(1, row: vectorRow(Place.identity, strip, v)))
+      vector(v == 0 ? VectorUnit.multiply(2, 0, 1) : VectorUnit.mad(2, 0, 1, 2))
+    }
+    Thread.push(VectorUnit.store(2, row: vectorRow(Place.scale, strip, 0)))
     Thread.drain()
   }
   endVector()

@@ -20,6 +20,8 @@
     case Operation.rotate: packRotate(RotateCommand(sequence))
     case Operation.attention: packAttention(AttentionCommand(sequence))
     case Operation.gridProduct: packGrid(GridProductCommand(sequence))
+    case Operation.thinProduct: packThin(ThinProductCommand(sequence))
+    case Operation.thinNormalize: packThinNormalize(NormalizeCommand(sequence))
     default: break
     }
   }
@@ -92,6 +94,26 @@ func packAttention(_ command: AttentionCommand) {
       releaseAll()
       column += count
     }
+  }
+}
+
+func packThinNormalize(_ command: NormalizeCommand) {
+  configurePackers(command.outFormat)
+  command.forEachThinColumn { _, _ in
+    awaitMath()
+    packTile(0, command.outFormat)
+    releaseAll()
+  }
+}
+
+func packThin(_ command: ThinProductCommand) {
+  configurePackers(command.outFormat)
+  var half: UInt32 = 0
+  ThinShare(command).forEachColumn(command) { _ in
+    awaitMath()
+    for row in 0..<command.rows { packTile(4 * half + row, command.outFormat) }
+    release()
+    half ^= 1
   }
 }
 

@@ -11,13 +11,13 @@ func readGrid(_ command: GridProductCommand) {
   var activations = Sender(
     Stream.activations, members: GridProductCommand.gridColumns, own: share.x,
     depth: command.leftDepth, count: share.rows * batches,
-    rectangle: NoC.multicasting.row(of: position), transaction: 1)
+    rectangle: NoC.sharing.row(of: position), transaction: 1)
   var weights = Sender(
     Stream.weights, members: share.gridRows, own: share.y, depth: command.rightDepth,
-    count: share.groups * command.inner, rectangle: NoC.multicasting.column(of: position),
+    count: share.groups * command.inner, rectangle: NoC.sharing.column(of: position),
     transaction: 2)
   var addends = GridAddends(command, share)
-  NoC.multicasting.tag(4)
+  NoC.sharing.tag(4)
   // None of these waits: each has what other tiles need, so that another may go on.
   while !(activations.isDone && weights.isDone && addends.isDone) {
     activations.advance { requestActivations(command, share, batch: $0) }
@@ -26,7 +26,7 @@ func readGrid(_ command: GridProductCommand) {
   }
   activations.finish()
   weights.finish()
-  NoC.one.tag(0)
+  NoC.reading.tag(0)
 }
 
 /// Where a batch is in L1.
@@ -83,17 +83,17 @@ struct Sender {
     }
     guard next < count else { return }
     if isReading {
-      guard NoC.one.isDone(transaction), hasRoom else { return }
+      guard NoC.reading.isDone(transaction), hasRoom else { return }
       if members > 1 {
-        NoC.multicasting.multicast(
+        NoC.sharing.multicast(
           packet.address, to: packet.address, bytes: packet.bytes, rectangle: rectangle)
       }
       tell(Stream.sent(stream, own), first &+ next &+ 1)
       next += members
       isReading = false
-    } else if next < used + depth, NoC.multicasting.hasSent(4) {
+    } else if next < used + depth, NoC.sharing.hasSent(4) {
       // What was here before, and has been sent from here, has left.
-      NoC.one.tag(transaction)
+      NoC.reading.tag(transaction)
       packet = request(next)
       isReading = true
     }
@@ -119,13 +119,13 @@ struct Sender {
     Memory[address] = value
     guard members > 1 else { return }
     Memory.settle(address)
-    NoC.multicasting.multicast(address, to: address, bytes: 4, rectangle: rectangle)
+    NoC.sharing.multicast(address, to: address, bytes: 4, rectangle: rectangle)
   }
 
   /// The unpacker, too, has begun and ended.
   func finish() {
     Memory.wait(Stream.usedHere(stream)) { $0 == first &+ count }
-    while !NoC.multicasting.hasSent(4) {}
+    while !NoC.sharing.hasSent(4) {}
     Memory[Stream.first(stream)] = first &+ count
   }
 }
@@ -194,9 +194,9 @@ struct GridAddends {
 
   mutating func advance(_ command: GridProductCommand, _ share: GridShare) {
     guard next != count else { return }
-    let right = CircularBuffer.right
+    let right = CircularBuffer.right(DataFormat.bfloat16)
     if isReading {
-      guard NoC.one.isDone(3) else { return }
+      guard NoC.reading.isDone(3) else { return }
       right.push(tiles)
       next += 1
       isReading = false
@@ -208,8 +208,8 @@ struct GridAddends {
 
   @inline(never)
   private mutating func ask(_ command: GridProductCommand, _ share: GridShare) {
-    NoC.one.tag(3)
-    let right = CircularBuffer.right
+    NoC.reading.tag(3)
+    let right = CircularBuffer.right(DataFormat.bfloat16)
     let group = next / share.rows, row = command.firstRow + share.row + next % share.rows
     let start = share.start(of: group), columns = share.start(of: group + 1) - start
     var number = right.reserve(0)

@@ -2,7 +2,7 @@
 
 /// Tiles on their way, not too many at a time.
 struct TileRequests {
-  private var awaited = NoC.one.readsDone
+  private var awaited = NoC.reading.readsDone
   private var pending: UInt32 = 0
 
   init() {}
@@ -15,13 +15,13 @@ struct TileRequests {
   }
 
   mutating func wait() {
-    NoC.one.awaitReads(awaited)
+    NoC.reading.awaitReads(awaited)
     pending = 0
   }
 }
 
 func readNormalize(_ command: NormalizeCommand) {
-  let left = CircularBuffer.left(command.format), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
   let bytes = DataFormat.tileBytes(command.format)
   command.forEachRow { row in
     var column: UInt32 = 0
@@ -57,7 +57,8 @@ func readNormalize(_ command: NormalizeCommand) {
 }
 
 func readRotate(_ command: RotateCommand) {
-  let left = CircularBuffer.left(command.format), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.format)
+  let right = CircularBuffer.right(DataFormat.bfloat16)
   let bytes = DataFormat.tileBytes(command.format)
   let terms = command.terms, columns = command.headColumns
   command.forEachTile { row, head, column in

@@ -1,13 +1,13 @@
-/// NCRISC: brings tiles from DRAM over NoC 1, weights even before their command is released.
+/// NCRISC: brings tiles from DRAM over NoC 0, weights even before their command is released.
 @c(kmain) public func reader() {
-  NoC.one.initialise()
-  NoC.multicasting.initialise()
+  NoC.reading.initialise()
+  NoC.sharing.initialise()
   var sequence: UInt32 = 1
   while true {
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
     let operation = operation(of: sequence)
     let ahead = operation == Operation.linear ? readAhead(MatrixCommand(sequence)) : 0
-    waitForRelease(sequence)
+    if operation != Operation.thinProduct { waitForRelease(sequence) }
     switch operation {
     case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead)
     case Operation.reduce: readPlanes(MatrixCommand(sequence))
@@ -20,6 +20,8 @@
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence))
     case Operation.gridProduct: readGrid(GridProductCommand(sequence))
+    case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence)
+    case Operation.thinNormalize: readThinNormalize(NormalizeCommand(sequence), sequence)
     default: break
     }
     Memory[Control.doneReader] = sequence
@@ -33,7 +35,7 @@ var batch: UInt32 { 8 }
 /// Asks for one tile. Not inlined: it stands in many places, and finding the bank takes thirty
 /// instructions.
 @inline(never) func request(base: UInt32, page: UInt32, bytes: UInt32, to slot: UInt32) {
-  NoC.one.read(
+  NoC.reading.read(
     DRAMLocation(base: base, page: page, pageBytes: bytes), to: slot, bytes: bytes)
 }
 
@@ -41,18 +43,18 @@ var batch: UInt32 { 8 }
 /// steps' are in the buffer.
 func readAhead(_ command: MatrixCommand) -> UInt32 {
   guard command.bIsConstant else { return 0 }
-  let right = CircularBuffer.right
+  let right = CircularBuffer.right(command.bFormat)
   var ahead: UInt32 = 0, isFirst = true
   command.forEachBlock { block in
     guard isFirst else { return }
     isFirst = false
-    ahead = min(block.steps, right.depth)
+    ahead = min(block.steps, right.capacity)
     let first = right.reserve(ahead)
-    let awaited = NoC.one.readsDone &+ ahead
+    let awaited = NoC.reading.readsDone &+ ahead
     for step in 0..<ahead {
       requestWeight(command, block.step + step, block.column, to: right.slot(first &+ step))
     }
-    NoC.one.awaitReads(awaited)
+    NoC.reading.awaitReads(awaited)
     right.push(ahead)
   }
   return ahead
@@ -67,8 +69,8 @@ func readAhead(_ command: MatrixCommand) -> UInt32 {
 }
 
 func readLinear(_ command: MatrixCommand, ahead: UInt32) {
-  let noc = NoC.one
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
+  let noc = NoC.reading
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   let leftBytes = DataFormat.tileBytes(command.aFormat)
   var ahead = ahead
   command.forEachBlock { block in
@@ -106,17 +108,18 @@ func readLinear(_ command: MatrixCommand, ahead: UInt32) {
       step = end
     }
     ahead = 0
-    readAddends(command, block, right)
+    readAddends(command, block)
   }
 }
 
 /// Bias and residual follow the weights in the right buffer; both are bfloat16.
-func readAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: CircularBuffer) {
+func readAddends(_ command: MatrixCommand, _ block: OutputBlock) {
+  let right = CircularBuffer.right(DataFormat.bfloat16)
   let biases: UInt32 = command.bias != 0 ? 1 : 0
   let residuals = command.residual != 0 ? block.rows : 0
   guard biases + residuals != 0 else { return }
   var number = right.reserve(biases + residuals)
-  let awaited = NoC.one.readsDone &+ biases &+ residuals
+  let awaited = NoC.reading.readsDone &+ biases &+ residuals
   if biases != 0 {
     request(base: command.bias, page: block.column, bytes: 2048, to: right.slot(number))
     number &+= 1
@@ -127,15 +130,14 @@ func readAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: Circul
       bytes: 2048, to: right.slot(number))
     number &+= 1
   }
-  NoC.one.awaitReads(awaited)
+  NoC.reading.awaitReads(awaited)
   right.push(biases + residuals)
 }
 
 /// Partial sums lie in DRAM one plane under the other, or are here.
 func readPlanes(_ command: MatrixCommand) {
-  let noc = NoC.one
+  let noc = NoC.reading
   let left = CircularBuffer.left(DataFormat.float32)
-  let right = CircularBuffer.right
   command.forEachBlock { block in
     var plane: UInt32 = command.a == 0 ? command.inner : 0
     while plane < command.inner {
@@ -151,13 +153,13 @@ func readPlanes(_ command: MatrixCommand) {
       left.push(count)
       plane += count
     }
-    readAddends(command, block, right)
+    readAddends(command, block)
   }
 }
 
 func readPairs(_ command: MatrixCommand) {
-  let noc = NoC.one
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
+  let noc = NoC.reading
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   let leftBytes = DataFormat.tileBytes(command.aFormat)
   let rightBytes = DataFormat.tileBytes(command.bFormat)
   // Of a broadcast row there is one row of tiles, of a broadcast column one column.
@@ -188,7 +190,7 @@ func readPairs(_ command: MatrixCommand) {
 }
 
 func readCopies(_ command: MatrixCommand) {
-  let noc = NoC.one, buffer = CircularBuffer.output
+  let noc = NoC.reading, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(command.aFormat)
   var pending: UInt32 = 0, awaited = noc.readsDone
   func finish() {
@@ -210,7 +212,7 @@ func readCopies(_ command: MatrixCommand) {
 /// All pages, on the master alone.
 func readDownload(_ command: MatrixCommand) {
   guard Memory[Control.tileIndex] == 0 else { return }
-  let noc = NoC.one, buffer = CircularBuffer.output
+  let noc = NoC.reading, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(command.aFormat)
   let pages = command.rows * command.columns
   var page: UInt32 = 0

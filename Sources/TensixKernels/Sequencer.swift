@@ -1,7 +1,8 @@
 /// BRISC: configures the tile, steps through the command list with the other tiles, and writes results
-/// over NoC 0 (`Writer.swift`).
+/// over NoC 1 (`Writer.swift`).
 @c(kmain) public func sequencer() {
-  NoC.zero.initialise()
+  NoC.writing.initialise()
+  NoC.commanding.initialise()
   configureBackend()
   releaseCores()
   var master = Memory[Control.tileIndex] == 0 ? Master() : nil
@@ -82,12 +83,12 @@ struct Master {
 
   /// Brings the next command from DRAM to all tiles, so that they can prepare for it.
   func announce(_ sequence: UInt32) {
-    let awaited = NoC.zero.readsDone &+ 1
-    NoC.zero.read(
+    let awaited = NoC.writing.readsDone &+ 1
+    NoC.writing.read(
       DRAMLocation(command: index, ofListAt: list), to: Buffer.fetchedCommand,
       bytes: CommandLayout.byteCount)
-    NoC.zero.awaitReads(awaited)
-    NoC.zero.multicast(
+    NoC.writing.awaitReads(awaited)
+    NoC.commanding.multicast(
       Buffer.fetchedCommand, to: Buffer.command(sequence), bytes: CommandLayout.byteCount,
       receivers: Memory[Control.receiverCount])
     send(sequence, to: Control.announced)
@@ -96,7 +97,7 @@ struct Master {
   func send(_ sequence: UInt32, to address: UInt32) {
     Memory[Control.sequenceSource] = sequence
     Memory.settle(Control.sequenceSource)
-    NoC.zero.multicast(
+    NoC.commanding.multicast(
       Control.sequenceSource, to: address, bytes: 4, receivers: Memory[Control.receiverCount])
   }
 
@@ -107,9 +108,9 @@ struct Master {
     guard Memory[Control.hostValid] != 0 else { return }
     let hostAddress = Memory[Control.hostCompletion]
     guard hostAddress != Control.nowhere else { return }
-    let awaited = NoC.zero.writesDone &+ 1
-    NoC.zero.writeHost(Control.completion, to: hostAddress, bytes: 4)
-    NoC.zero.awaitWrites(awaited)
+    let awaited = NoC.writing.writesDone &+ 1
+    NoC.writing.writeHost(Control.completion, to: hostAddress, bytes: 4)
+    NoC.writing.awaitWrites(awaited)
   }
 }
 
@@ -122,10 +123,10 @@ func waitForCores(_ sequence: UInt32) {
 }
 
 func arrive(_ sequence: UInt32) {
-  let awaited = NoC.zero.atomicsDone &+ 1
-  NoC.zero.increment(
+  let awaited = NoC.writing.atomicsDone &+ 1
+  NoC.writing.increment(
     Control.arrivals(sequence), at: Memory[Control.master], returning: Control.atomicReturn)
-  while NoC.zero.atomicsDone != awaited {}
+  while NoC.writing.atomicsDone != awaited {}
 }
 
 /// What no command changes. Formats are set by the unpack and pack programs, command by command.

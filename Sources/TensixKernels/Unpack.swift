@@ -17,6 +17,8 @@
     case Operation.rotate: unpackRotate(RotateCommand(sequence))
     case Operation.attention: unpackAttention(AttentionCommand(sequence))
     case Operation.gridProduct: unpackGrid(GridProductCommand(sequence))
+    case Operation.thinProduct: unpackThin(ThinProductCommand(sequence))
+    case Operation.thinNormalize: unpackThinNormalize(NormalizeCommand(sequence))
     default: break
     }
   }
@@ -112,7 +114,7 @@ var stepsToDrain: UInt32 { 4 }
 
 /// Each weight goes to SrcA once, the activations of all rows of the block pass in SrcB.
 func unpackLinear(_ command: MatrixCommand) {
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   let bfloat16 = DataFormat.bfloat16
   let changesFormats =
     (command.bias != 0 || command.residual != 0)
@@ -140,13 +142,14 @@ func unpackLinear(_ command: MatrixCommand) {
     right.pop(firstRight &- right.first)
     if block.endsUnit { left.pop(number &- firstLeft) }
     if changesFormats { configureUnpackers(a: bfloat16, b: bfloat16) }
-    unpackAddends(command, block, right)
+    unpackAddends(command, block)
   }
 }
 
 /// ones x bias adds a row to every row; identity x residual adds a tile; both exactly.
-func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: CircularBuffer) {
+func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock) {
   guard command.bias != 0 || command.residual != 0 else { return }
+  let right = CircularBuffer.right(DataFormat.bfloat16)
   let first = right.first
   var number = first
   if command.bias != 0 {
@@ -169,7 +172,7 @@ func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock, _ right: Circ
 
 func unpackPairs(_ command: MatrixCommand) {
   if command.isExact { return unpackPairsToDst(command) }
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
   command.forEachBlock { _ in
     let leftNumber = left.first, rightNumber = right.first
@@ -185,7 +188,7 @@ func unpackPairs(_ command: MatrixCommand) {
 
 /// a to tile 0 of Dst, b to tile 1.
 func unpackPairsToDst(_ command: MatrixCommand) {
-  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   configureSources(a: command.aFormat, b: command.bFormat, out: command.outFormat)
   configureDst()
   command.forEachBlock { _ in
@@ -210,7 +213,6 @@ func unpackPairsToDst(_ command: MatrixCommand) {
 /// Partial sums go to Dst, where nobody else may be at work.
 func unpackPlanes(_ command: MatrixCommand) {
   let left = CircularBuffer.left(DataFormat.float32)
-  let right = CircularBuffer.right
   configureSources(a: DataFormat.bfloat16, b: DataFormat.bfloat16, out: command.outFormat)
   var plane: UInt32 = 0
   command.forEachBlock { block in
@@ -236,7 +238,7 @@ func unpackPlanes(_ command: MatrixCommand) {
       done += count
     }
     configureSourceA(DataFormat.bfloat16)
-    unpackAddends(command, block, right)
+    unpackAddends(command, block)
   }
 }
 

@@ -73,7 +73,7 @@ func unpackGrid(_ command: GridProductCommand) {
     Stream.activations, members: GridProductCommand.gridColumns, depth: command.leftDepth)
   var weights = Arrivals(Stream.weights, members: share.gridRows, depth: command.rightDepth)
   if share.isEmpty { return passOn(command, share, &activations, &weights) }
-  let right = CircularBuffer.right
+  let right = CircularBuffer.right(DataFormat.bfloat16)
   let hasAddends = command.bias != 0 || command.residual != 0
   configureGrid(command)
   recordSteps()

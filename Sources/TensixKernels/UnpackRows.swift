@@ -3,7 +3,7 @@
 /// Each pass over a row takes its tiles to Dst as identity x tile; a weight and a bias follow their column
 /// as ones x row.
 func unpackNormalize(_ command: NormalizeCommand) {
-  let left = CircularBuffer.left(command.format), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
   configureSources(a: command.format, b: DataFormat.bfloat16, out: command.outFormat)
   let passes: UInt32 = command.isCentred ? 3 : 2
   command.forEachRow { _ in
@@ -37,7 +37,8 @@ func unpackNormalize(_ command: NormalizeCommand) {
 
 /// x and the tables as themselves x identity, x again as itself x r.
 func unpackRotate(_ command: RotateCommand) {
-  let left = CircularBuffer.left(command.format), right = CircularBuffer.right
+  let left = CircularBuffer.left(command.format)
+  let right = CircularBuffer.right(DataFormat.bfloat16)
   configureSources(a: DataFormat.bfloat16, b: command.format, out: command.outFormat)
   let terms = command.terms
   command.forEachTile { _, _, _ in

@@ -19,6 +19,10 @@ func write(_ sequence: UInt32) {
     writeAttended(AttentionCommand(sequence))
   case Operation.gridProduct:
     writeGrid(GridProductCommand(sequence))
+  case Operation.thinNormalize:
+    writeThinNormalized(NormalizeCommand(sequence))
+  case Operation.thinProduct:
+    writeThin(ThinProductCommand(sequence))
   default:
     break
   }
@@ -30,7 +34,7 @@ struct ResultWriter {
   let bytes: UInt32
   private var number = CircularBuffer.output.first
   private var ready: UInt32 = 0
-  private var awaited = NoC.zero.writesDone
+  private var awaited = NoC.writing.writesDone
 
   init(out: UInt32, format: UInt32) {
     self.out = out
@@ -38,21 +42,26 @@ struct ResultWriter {
   }
 
   @inline(never) mutating func write(page: UInt32) {
+    let slot = next()
+    NoC.writing.write(
+      slot, to: DRAMLocation(base: out, page: page, pageBytes: bytes), bytes: bytes)
+  }
+
+  /// Waits for the next tile, which is to be sent with one acknowledged write.
+  @inline(__always) mutating func next() -> UInt32 {
     if ready == 0 {
       finish()
       ready = CircularBuffer.output.waitForAny()
     }
-    NoC.zero.write(
-      CircularBuffer.output.slot(number),
-      to: DRAMLocation(base: out, page: page, pageBytes: bytes), bytes: bytes)
-    number &+= 1
+    defer { number &+= 1 }
     ready -= 1
     awaited &+= 1
+    return CircularBuffer.output.slot(number)
   }
 
   /// What was sent has left when it is acknowledged; then its slots are free.
   func finish() {
-    NoC.zero.awaitWrites(awaited)
+    NoC.writing.awaitWrites(awaited)
     CircularBuffer.output.pop(number &- CircularBuffer.output.first)
   }
 }
@@ -96,9 +105,32 @@ func writeGrid(_ command: GridProductCommand) {
   writer.finish()
 }
 
+func writeThinNormalized(_ command: NormalizeCommand) {
+  var writer = ResultWriter(out: command.out, format: command.outFormat)
+  command.forEachThinColumn { row, column in writer.write(page: row * command.outStride + column) }
+  writer.finish()
+}
+
+func writeThin(_ command: ThinProductCommand) {
+  let share = ThinShare(command)
+  var writer = ResultWriter(out: command.out, format: command.outFormat)
+  share.forEachColumn(command) { column in
+    for row in 0..<command.rows {
+      if command.out == 0 {
+        writePlane(
+          share.plane, of: command.planes, output: row * command.columns + column,
+          from: writer.next())
+      } else {
+        writer.write(page: row * command.outStride + command.outColumn + column)
+      }
+    }
+  }
+  writer.finish()
+}
+
 /// Drains the output buffer to DRAM.
 func writeResults(_ command: MatrixCommand) {
-  let noc = NoC.zero, buffer = CircularBuffer.output
+  let noc = NoC.writing, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(command.outFormat)
   var number = buffer.first
   var ready: UInt32 = 0, awaited = noc.writesDone
@@ -112,7 +144,9 @@ func writeResults(_ command: MatrixCommand) {
         ready = buffer.waitForAny()
       }
       if command.out == 0 {
-        writePlane(command, block, row: block.row + row, from: buffer.slot(number))
+        writePlane(
+          block.plane, of: (command.inner + command.chunk - 1) / command.chunk,
+          output: (block.row + row) * command.columns + block.column, from: buffer.slot(number))
       } else {
         let page = (top + row) * command.outStride + command.outColumn + block.column
         noc.write(
@@ -129,14 +163,10 @@ func writeResults(_ command: MatrixCommand) {
 }
 
 /// To the tile that will add this output tile's planes: `reduce` gives every `tileCount`-th to one.
-func writePlane(
-  _ command: MatrixCommand, _ block: OutputBlock, row: UInt32, from slot: UInt32
-) {
+func writePlane(_ plane: UInt32, of planes: UInt32, output: UInt32, from slot: UInt32) {
   let count = Memory[Control.tileCount]
-  let output = row * command.columns + block.column
-  let planes = (command.inner + command.chunk - 1) / command.chunk
-  NoC.zero.write(
-    slot, to: Buffer.plane(output / count * planes + block.plane),
+  NoC.writing.write(
+    slot, to: Buffer.plane(output / count * planes + plane),
     of: Memory[Buffer.tiles + 4 * (output % count)], bytes: 4096)
 }
 
@@ -144,7 +174,7 @@ func writePlane(
 /// host's process die, the kernel stops this one tile, and nothing more is written.
 func writeToHost(_ command: MatrixCommand) {
   guard Memory[Control.tileIndex] == 0 else { return }
-  let noc = NoC.zero, buffer = CircularBuffer.output
+  let noc = NoC.writing, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(command.outFormat)
   var address = command.out
   var pages = command.rows * command.columns

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "7fb207a5af0f57b8f662f7df4cc32f4b010edc9bec6bf2607928d496db4ce172";
+    "d7cada339c7238e654189a7e9bfc74be7eebcff9c412a6cf43f1585b5edcc6bc";
 
 /// Where a function begins.
 struct tx_function {

@@ -115,7 +115,8 @@ package final class Card {
       index += 1
     }
     try transport.multicast(
-      [UInt32](repeating: 0, count: Int(Control.byteCount / 4)), at: UInt64(Control.start))
+      [UInt32](repeating: 0, count: Int((Control.end - Control.start) / 4)),
+      at: UInt64(Control.start))
     try transport.multicast(tile { row, column in column == 0 ? 1 : 0 }, at: UInt64(Buffer.ones))
     try transport.multicast(
       tile { row, column in row == column ? 1 : 0 }, at: UInt64(Buffer.identity))

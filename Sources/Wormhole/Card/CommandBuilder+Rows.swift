@@ -40,8 +40,16 @@ extension CommandBuilder {
     let padding = x.tileColumns * 32 - x.columns
     command.minusPadding = padding == 0 ? 0 : (-Float(padding)).bitPattern
 
+    let addends = Int(command.addends)
+    if !centred && x.format == .bfloat16 && isWholeGrid
+      && x.tileRows <= Int(ThinProductCommand.maximumRows)
+      && x.pageCount + addends * share(of: x.pageCount + tiles) <= Int(Buffer.leftDepth)
+    {
+      command.isThin = true
+      append(Command(cost: thinCost(command, x, out), command.write))
+      return
+    }
     let rows = share(of: x.tileRows), tiles = x.tileColumns
-    let addends = (weight == nil ? 0 : 1) + (bias == nil ? 0 : 1)
     let passes = centred ? 3 : 2
     var cost = CommandCost()
     cost.dramBytesRead = x.pageCount * (1 + addends) * x.format.tileBytes
@@ -53,6 +61,23 @@ extension CommandBuilder {
     cost.matrixTiles = min(x.tileRows, self.tiles)
     cost.vectorInstructionsOfBusiestTile = rows * tiles * 32 * (centred ? 17 : 9 + 4 * addends)
     append(command.write, cost: cost, reads: [x, weight, bias], writes: [out])
+  }
+
+  private func thinCost(
+    _ command: NormalizeCommand, _ x: Matrix, _ out: Matrix
+  ) -> CommandCost {
+    let addends = Int(command.addends), members = tiles / x.tileRows
+    let columns = (x.tileColumns + members - 1) / members
+    var cost = CommandCost()
+    cost.dramBytesRead = x.pageCount * (1 + addends) * 2048
+    cost.dramBytesWritten = x.pageCount * out.format.tileBytes
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile = (x.pageCount + columns * addends) * 2048
+    cost.productsOfBusiestTile = (x.tileColumns + 1 + columns * (1 + addends)) * 64
+    cost.matrixTiles = min(x.pageCount, tiles)
+    cost.products = cost.matrixTiles * cost.productsOfBusiestTile
+    cost.vectorInstructionsOfBusiestTile = 32 * (6 + columns * (6 + 4 * addends))
+    return cost
   }
 
   /// out = x * cosine + (x r) * sine, where a row of x is `heads` heads side by side.

@@ -22,6 +22,8 @@ package struct CommandBuilder {
   private static let gridPhases = 2
 
   var tiles: Int { card.tiles.count }
+  /// All tiles of the card take part.
+  var isWholeGrid: Bool { card.tiles == card.transport.layout.tiles }
 
   // MARK: Products
 
@@ -51,6 +53,12 @@ package struct CommandBuilder {
       out: out, outColumn: outColumn,
       phases: weight.format == .bfp8 ? Self.gridPhases : Self.phases)
     if gridProduct(product) { return }
+    if weightIsConstant {
+      let product = ThinProduct(
+        a: a, weight: weight, bias: bias, residual: residual, activation: activation, out: out,
+        outColumn: outColumn, phases: phases)
+      if thinProduct(product) { return }
+    }
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
       aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: phases)
@@ -113,15 +121,20 @@ package struct CommandBuilder {
       a.columns == gate.rows && gate.rows == up.rows && gate.columns == up.columns
         && gate.format == up.format, call, a, gate, up)
     try checkOutput(call, out, rows: a.rows, columns: gate.columns, at: 0)
-    guard activation == .gelu else { return false }
-    return gridProduct(
-      Product(
+    if activation == .gelu {
+      let product = Product(
         a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
-        phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases))
+        phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases)
+      if gridProduct(product) { return true }
+    }
+    return thinProduct(
+      ThinProduct(
+        a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
+        phases: gate.format == .float32 ? Self.allPhases : Self.phases))
   }
 
   /// Adds `count` planes that lie one under the other, or in the tiles' L1 where nil.
-  private mutating func reduce(
+  mutating func reduce(
     _ planes: Matrix?, count: Int, rows: Int, columns: Int, bias: Matrix?, residual: Matrix?,
     activation: Activation, scale: Float, into out: Matrix, outColumn: Int
   ) {

@@ -4,15 +4,16 @@ import Wormhole
 ///
 /// A packet's head takes 9 cycles a hop and 5 at either end, and its body goes through each link at 32
 /// bytes a cycle (NoC/README.md of the ISA documentation); DRAM gives or takes 24 bytes a cycle a
-/// channel (DRAMTile/README.md).
+/// channel (DRAMTile/README.md). Virtual channels share a link, so a packet takes what is left of a link's time
+/// from its arrival on, and none waits for one that comes later.
 struct Network {
   private static let hopCycles: UInt64 = 9
   private static let interfaceCycles: UInt64 = 5
   private static let linkBytes = 32
   private static let dramBytes = 24
 
-  /// By NoC, place, and axis: when the link to the next place is free.
-  private var links = [UInt64](repeating: 0, count: 2 * Grid.columns * Grid.rows * 2)
+  /// By NoC, place, and axis: how much of its time the link to the next place is taken.
+  private var links = [LinkTime](repeating: LinkTime(), count: 2 * Grid.columns * Grid.rows * 2)
   private var channels = [UInt64](repeating: 0, count: 2 * DRAM.controllerCount)
 
   private(set) var counters = NetworkCounters()
@@ -31,10 +32,8 @@ struct Network {
     func index(_ axis: Int) -> Int { ((noc * Grid.rows + y) * Grid.columns + x) * 2 + axis }
     func pass(_ axis: Int) {
       let link = index(axis)
-      head = max(head, links[link])
-      links[link] = head + body
+      head = links[link].take(body, from: head) + Self.hopCycles
       linkCycles[link] += body
-      head += Self.hopCycles
     }
     if noc == 0 {
       while x != to.x {
@@ -60,6 +59,47 @@ struct Network {
     return head + body + Self.interfaceCycles
   }
 
+  /// When `count` bytes are at each place of a rectangle, by its index: one packet that takes each link once.
+  mutating func multicast(
+    _ count: Int, from: Grid.Place, to: (x: ClosedRange<Int>, y: ClosedRange<Int>), noc: Int,
+    clock: UInt64
+  ) -> [UInt64] {
+    let body = UInt64((count + Self.linkBytes - 1) / Self.linkBytes)
+    let size = [Grid.columns, Grid.rows], ranges = [to.x, to.y]
+    // The first axis and the second; NoC 0 goes along x first and up in coordinates.
+    let first = noc == 0 ? 0 : 1, second = 1 - first, step = noc == 0 ? 1 : -1
+    var arrivals = [UInt64](repeating: 0, count: Grid.columns * Grid.rows)
+    func next(_ place: Int, _ axis: Int) -> Int { (place + step + size[axis]) % size[axis] }
+    func pass(_ at: [Int], _ axis: Int, _ head: UInt64) -> UInt64 {
+      let link = ((noc * Grid.rows + at[1]) * Grid.columns + at[0]) * 2 + axis
+      linkCycles[link] += body
+      return links[link].take(body, from: head) + Self.hopCycles
+    }
+    /// Goes along an axis to the last place of the rectangle.
+    func walk(
+      _ start: [Int], _ axis: Int, _ head: UInt64, _ body: ([Int], UInt64) -> Void
+    ) {
+      var at = start, head = head, left = ranges[axis].count
+      while true {
+        if ranges[axis].contains(at[axis]) {
+          body(at, head)
+          left -= 1
+        }
+        if left == 0 { return }
+        head = pass(at, axis, head)
+        at[axis] = next(at[axis], axis)
+      }
+    }
+    walk([from.x, from.y], first, clock + Self.interfaceCycles) { at, head in
+      walk(at, second, head) { at, head in
+        arrivals[at[1] * Grid.columns + at[0]] = head + body + Self.interfaceCycles
+      }
+    }
+    counters.packets[noc] += 1
+    counters.bytes[noc] += count
+    return arrivals
+  }
+
   /// The same for a packet that meets no other.
   static func arrival(
     _ count: Int, from: Grid.Place, to: Grid.Place, noc: Int, clock: UInt64
@@ -71,12 +111,6 @@ struct Network {
       ? right + down : (Grid.columns - right) % Grid.columns + (Grid.rows - down) % Grid.rows
     let body = (count + linkBytes - 1) / linkBytes
     return clock + 2 * interfaceCycles + UInt64(hops) * hopCycles + UInt64(body)
-  }
-
-  /// A multicast is one packet, whoever receives it.
-  mutating func countMulticast(_ count: Int, noc: Int) {
-    counters.packets[noc] += 1
-    counters.bytes[noc] += count
   }
 
   /// When a DRAM channel is through with `count` bytes that it is asked for at `clock`.
@@ -98,6 +132,39 @@ struct Network {
 
   mutating func countHost(_ count: Int, isWrite: Bool) {
     if isWrite { counters.hostWritten += count } else { counters.hostRead += count }
+  }
+}
+
+/// How much of a link's time is taken, in pieces, for as far ahead as anybody asks.
+private struct LinkTime {
+  private static let pieceCycles: UInt64 = 64
+  private static let pieces = 1024
+
+  /// Piece `n` is element `n` modulo their count, as long as that is the latest with that index.
+  private var numbers = [UInt64](repeating: 0, count: pieces)
+  private var taken = [UInt8](repeating: 0, count: pieces)
+
+  /// Takes the next `cycles` that are free from `start` on; returns when a packet that is through when
+  /// the last of them has passed would have begun.
+  mutating func take(_ cycles: UInt64, from start: UInt64) -> UInt64 {
+    guard cycles > 0 else { return start }
+    var number = start / Self.pieceCycles, left = cycles
+    var room = Self.pieceCycles - start % Self.pieceCycles
+    while true {
+      let index = Int(number % UInt64(Self.pieces))
+      if numbers[index] < number { (numbers[index], taken[index]) = (number, 0) }
+      if numbers[index] == number {
+        let some = min(left, room, Self.pieceCycles - UInt64(taken[index]))
+        taken[index] += UInt8(some)
+        left -= some
+        if left == 0 {
+          let end = number * Self.pieceCycles + UInt64(taken[index])
+          return end > start + cycles ? end - cycles : start
+        }
+      }
+      number += 1
+      room = Self.pieceCycles
+    }
   }
 }
 

@@ -23,8 +23,11 @@ struct NetworkInterface {
   var postedAtomicsSent: UInt32 = 0
   var acknowledgedWritesSent: UInt32 = 0
   var postedWritesSent: UInt32 = 0
-  /// By transaction identifier, modulo 256.
+  /// By transaction identifier, modulo 256: what was asked for and has had no effect yet, and what multicasts
+  /// leave behind.
   var outstanding: InlineArray<16, UInt8> = .init(repeating: 0)
+  /// When the last of an identifier's requests is done.
+  private var doneAt: InlineArray<16, UInt64> = .init(repeating: 0)
 
   /// Bits of columns and rows of the chip that have no Tensix tile.
   static let otherColumns: UInt32 = 1 << 0 | 1 << 5
@@ -62,9 +65,8 @@ struct NetworkInterface {
     case 0x228: return acknowledgedWritesSent
     case 0x22C: return postedWritesSent
     case Register.outstanding..<Register.outstanding + 64:
-      // Everything is finished as far as its count goes.
-      clock = max(clock, finishedAt[0], finishedAt[1], finishedAt[2])
-      return UInt32(outstanding[Int(offset - Register.outstanding) / 4])
+      let transaction = Int(offset - Register.outstanding) / 4
+      return UInt32(outstanding[transaction]) + (clock < doneAt[transaction] ? 1 : 0)
     case Register.outgoing..<Register.outgoing + 64: return 0
     default: break
     }
@@ -134,8 +136,17 @@ struct NetworkInterface {
     }
   }
 
-  mutating func finish(_ kind: Completion, _ count: UInt32 = 1, at clock: UInt64) {
+  mutating func finish(
+    _ kind: Completion, _ count: UInt32 = 1, transaction: Int, at clock: UInt64
+  ) {
     finished[kind.rawValue] &+= count
     finishedAt[kind.rawValue] = max(finishedAt[kind.rawValue], clock)
+    doneAt[transaction] = max(doneAt[transaction], clock)
+  }
+
+  /// Whether the register changes as time passes, with nothing else happening.
+  func changes(_ offset: UInt32, after clock: UInt64) -> Bool {
+    guard offset >= Register.outstanding, offset < Register.outstanding + 64 else { return false }
+    return clock < doneAt[Int(offset - Register.outstanding) / 4]
   }
 }

@@ -9,8 +9,11 @@ extension Tile {
       let (finished, times) = (interfaces[noc].finished, interfaces[noc].finishedAt)
       try carryOut(request, noc, clock)
       (interfaces[noc].finished, interfaces[noc].finishedAt) = (finished, times)
+      if request.isAcknowledged { interfaces[noc].outstanding[request.transaction] &+= 1 }
     case .isLate(let cycles):
+      if request.isAcknowledged { interfaces[noc].outstanding[request.transaction] &+= 1 }
       card.faults.delay(until: clock + cycles) { [unowned self] () throws(Violation) in
+        if request.isAcknowledged { interfaces[noc].outstanding[request.transaction] &-= 1 }
         try carryOut(request, noc, clock + cycles)
         wakeCores(clock + cycles)
       }
@@ -96,7 +99,7 @@ extension Tile {
     }
     let done = card.network.send(count, from: place, to: self.place, noc: noc, clock: ready)
     l1.didWrite(to, UInt32(count), clock: done)
-    interfaces[noc].finish(.reads, at: done)
+    interfaces[noc].finish(.reads, transaction: request.transaction, at: done)
   }
 
   private func write(_ request: Request, _ noc: Int, _ clock: UInt64) throws(Violation) {
@@ -153,7 +156,7 @@ extension Tile {
     }
     interfaces[noc].acknowledgedWritesSent &+= 1
     let done = card.network.send(0, from: place, to: self.place, noc: noc, clock: arrival)
-    interfaces[noc].finish(.writes, at: done)
+    interfaces[noc].finish(.writes, transaction: request.transaction, at: done)
   }
 
   private func increment(_ request: Request, _ noc: Int, _ clock: UInt64) throws(Violation) {
@@ -181,7 +184,7 @@ extension Tile {
     let done = card.network.send(4, from: place, to: self.place, noc: noc, clock: arrival)
     l1.didWrite(result, 4, clock: done)
     if request.isAcknowledged {
-      interfaces[noc].finish(.atomics, at: done)
+      interfaces[noc].finish(.atomics, transaction: request.transaction, at: done)
     } else {
       interfaces[noc].postedAtomicsSent &+= 1
     }
@@ -208,21 +211,21 @@ extension Tile {
     }
     let source = UnsafeRawBufferPointer(start: l1.memory + Int(from), count: count)
     let columns = interfaces[noc].routing[1], rows = interfaces[noc].routing[3]
+    let arrivals = card.network.multicast(
+      count, from: self.place, to: (start.x...end.x, start.y...end.y), noc: noc, clock: clock)
     var last = clock
     for y in start.y...end.y where rows >> UInt32(y) & 1 == 0 {
       for x in start.x...end.x where columns >> UInt32(x) & 1 == 0 {
         let place = Grid.Place(x: x, y: y)
         if place == self.place, !request.includesSource { continue }
-        // The body is copied on the way, so that each receiver has it as soon as if it were alone.
-        let arrival = Network.arrival(count, from: self.place, to: place, noc: noc, clock: clock)
+        let arrival = arrivals[place.index]
         try card.deliver(source, to: place, at: to, clock: arrival)
         guard request.isAcknowledged else { continue }
         last = max(last, Network.arrival(0, from: place, to: self.place, noc: noc, clock: arrival))
-        interfaces[noc].finish(.writes, at: last)
+        interfaces[noc].finish(.writes, transaction: request.transaction, at: last)
         interfaces[noc].outstanding[request.transaction] &-= 1
       }
     }
-    card.network.countMulticast(count, noc: noc)
     if request.isAcknowledged {
       interfaces[noc].acknowledgedWritesSent &+= 1
       interfaces[noc].outstanding[request.transaction] &+= 1

@@ -35,9 +35,13 @@ extension Tile: CoreBus {
     case Region.synchronisation:
       return try loadSynchronisation(address - Region.synchronisation.lowerBound, core)
     case Region.noc, Region.tdma, Region.debug:
-      // Its own time passes in a loop that looks at the clock.
-      let isClock = Region.debug.contains(address) && address & 0xFFF != Debug.softReset
-      return .value(try loadShared(UInt64(address), clock: &core.clock), pure: !isClock)
+      // Its own time passes in a loop that looks at the clock, or at requests under way.
+      let changes =
+        Region.noc.contains(address)
+        ? interfaces[Int(address - Region.noc.lowerBound) >> 16]
+          .changes(address & 0xFFFF, after: core.clock)
+        : Region.debug.contains(address) && address & 0xFFF != Debug.softReset
+      return .value(try loadShared(UInt64(address), clock: &core.clock), pure: !changes)
     case Region.registers:
       let thread = try ownThread(of: core, address)
       return .value(

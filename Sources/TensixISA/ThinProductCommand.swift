@@ -1,0 +1,99 @@
+/// The command that computes out = activation(a b + bias + residual) where there are few rows, two tiles of
+/// them at most: then the time goes into reading the weights, once.
+///
+/// Every tile takes columns of its own, for all rows, or with ``planes`` of a part of the sum that its column of the
+/// grid of tiles shares. All of them need the same activations: each reads some tiles of `a` and multicasts them to
+/// the others, which keep them in L1 for all their columns. Weights stream in meanwhile, those of the
+/// next command before it is released.
+package struct ThinProductCommand {
+  /// Columns of Tensix tiles that a card has; tiles are numbered row by row.
+  package static var gridColumns: UInt32 { 8 }
+  /// Rows of tiles that there may be: with two products side by side, accumulators fill half of Dst.
+  package static var maximumRows: UInt32 { 2 }
+
+  /// Codes of ``DataFormat``; `a`, bias and residual are bfloat16.
+  package var bFormat: UInt32 = 0
+  package var outFormat: UInt32 = 0
+  package var phases: UInt32 = 0
+  /// Of ``ActivationCode``.
+  package var activation: UInt32 = 0
+
+  /// Output tiles down and across.
+  package var rows: UInt32 = 0
+  package var columns: UInt32 = 0
+  /// Tiles summed over, and in how many parts: 1, or ``gridColumns``, each a plane of partial sums in fp32 that go
+  /// to the L1 of the tile which adds them (``Operation/reduce``).
+  package var inner: UInt32 = 0
+  package var planes: UInt32 = 0
+
+  package var a: UInt32 = 0
+  package var b: UInt32 = 0
+  /// Of a second matrix of weights: out = activation(a b) * (a factor). 0 stands for none.
+  package var factor: UInt32 = 0
+  /// Row 0 of a bfloat16 matrix of one row of tiles; 0 stands for none.
+  package var bias: UInt32 = 0
+  /// A bfloat16 matrix of `rows` x `columns` tiles; 0 stands for none.
+  package var residual: UInt32 = 0
+  package var out: UInt32 = 0
+  /// Lengths of rows in tiles.
+  package var aStride: UInt32 = 0
+  package var bStride: UInt32 = 0
+  package var outStride: UInt32 = 0
+  /// Where the first output tile stands.
+  package var outColumn: UInt32 = 0
+
+  package init() {}
+
+  /// The layout, word by word; ``write(_:)`` is its mirror.
+  @inline(__always) package init(reading word: (UInt32) -> UInt32) {
+    let first = word(0)
+    bFormat = first >> 12 & 0xF
+    outFormat = first >> 16 & 0xF
+    phases = first >> 20 & 0xF
+    activation = first >> 24 & 0x7
+    (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
+    (inner, planes) = (word(2) & 0xFFFF, word(2) >> 16)
+    (aStride, bStride) = (word(3) & 0xFFFF, word(3) >> 16)
+    a = word(4)
+    b = word(5)
+    factor = word(6)
+    bias = word(7)
+    residual = word(8)
+    out = word(9)
+    (outStride, outColumn) = (word(10) & 0xFFFF, word(10) >> 16)
+  }
+
+  @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
+    let formats = bFormat << 12 | outFormat << 16
+    store(0, Operation.thinProduct | formats | phases << 20 | activation << 24)
+    store(1, rows | columns << 16)
+    store(2, inner | planes << 16)
+    store(3, aStride | bStride << 16)
+    store(4, a)
+    store(5, b)
+    store(6, factor)
+    store(7, bias)
+    store(8, residual)
+    store(9, out)
+    store(10, outStride | outColumn << 16)
+    for word: UInt32 in 11..<16 { store(word, 0) }
+  }
+
+  // MARK: What follows from it
+
+  @inline(__always) package var isGated: Bool { factor != 0 }
+  /// Products side by side.
+  @inline(__always) package var products: UInt32 { isGated ? 2 : 1 }
+  /// Steps of the sum that a tile takes.
+  @inline(__always) package var steps: UInt32 { inner / planes }
+  @inline(__always) package var activations: UInt32 { rows * steps }
+  /// Tiles that are added to a column's result: a bias, a residual for each row.
+  @inline(__always) package var addends: UInt32 {
+    (bias != 0 ? 1 : 0) + (residual != 0 ? rows : 0)
+  }
+
+  /// Activation `number`: those of a step follow one another.
+  @inline(__always) package static func activation(_ number: UInt32) -> UInt32 {
+    Buffer.left + 2048 * number
+  }
+}

@@ -1,0 +1,186 @@
+// NCRISC: weights and activations of a thin product.
+
+/// The weights of this tile's columns, asked for in the order of their use, several batches at a time.
+struct WeightStream {
+  /// Steps whose weights are requested together, with a transaction identifier of their own.
+  private static var batch: UInt32 { 4 }
+  private static var batches: UInt32 { 8 }
+
+  private let command: ThinProductCommand
+  private let share: ThinShare
+  private let right: CircularBuffer
+  /// The next weights to ask for, the next to come.
+  private var asked: Position
+  private var come: Position
+  /// Weights on their way.
+  private var pending: UInt32 = 0
+
+  private struct Position {
+    var column: UInt32
+    var step: UInt32 = 0
+    /// Batches so far.
+    var number: UInt32 = 0
+
+    @inline(__always) mutating func advance(_ steps: UInt32, of all: UInt32, next: UInt32) {
+      number &+= 1
+      step += steps
+      if step == all {
+        step = 0
+        column += next
+      }
+    }
+  }
+
+  init(_ command: ThinProductCommand) {
+    self.command = command
+    share = ThinShare(command)
+    right = .right(command.bFormat)
+    asked = Position(column: share.member)
+    come = asked
+  }
+
+  var isFinished: Bool { come.column >= command.columns }
+
+  /// Hands over what has come, and asks for more where there is room; waits for neither.
+  @inline(never) mutating func advance() {
+    while come.number != asked.number && NoC.reading.isDone(transaction(come)) {
+      let steps = min(Self.batch, command.steps - come.step)
+      right.push(steps * command.products)
+      pending -= steps * command.products
+      come.advance(steps, of: command.steps, next: share.members)
+    }
+    guard asked.column < command.columns, asked.number &- come.number < Self.batches else { return }
+    let steps = min(Self.batch, command.steps - asked.step), count = steps * command.products
+    guard right.hasRoom(pending + count) else { return }
+    let bytes = DataFormat.tileBytes(command.bFormat)
+    var number = right.next &+ pending
+    var page = (share.plane * command.steps + asked.step) * command.bStride + asked.column
+    NoC.reading.tag(transaction(asked))
+    for _ in 0..<steps {
+      request(base: command.b, page: page, bytes: bytes, to: right.slot(number))
+      number &+= 1
+      if command.isGated {
+        request(base: command.factor, page: page, bytes: bytes, to: right.slot(number))
+        number &+= 1
+      }
+      page += command.bStride
+    }
+    NoC.reading.tag(0)
+    pending += count
+    asked.advance(steps, of: command.steps, next: share.members)
+  }
+
+  /// 0 counts the master's multicasts, too.
+  @inline(__always) private func transaction(_ position: Position) -> UInt32 {
+    1 + position.number % Self.batches
+  }
+}
+
+/// Transactions of what is not weights.
+private enum Transaction {
+  static var activations: UInt32 { 9 }
+  static var addends: UInt32 { 10 }
+}
+
+/// Weights come even before the command is released.
+func readThin(_ command: ThinProductCommand, _ sequence: UInt32) {
+  var weights = WeightStream(command)
+  while !isReleased(sequence) { weights.advance() }
+  let share = ThinShare(command)
+  requestActivations(command, share)
+  var number = command.activations
+  NoC.reading.tag(Transaction.addends)
+  share.forEachColumn(command) { column in
+    requestAddend(command.bias, page: column, &number)
+    for row in 0..<command.rows {
+      requestAddend(command.residual, page: row * command.columns + column, &number)
+    }
+  }
+  NoC.reading.tag(0)
+  while !NoC.reading.isDone(Transaction.activations) { weights.advance() }
+  sendActivations(command, share, sequence)
+  var received: UInt32 = 0
+  while received < command.activations || !weights.isFinished {
+    weights.advance()
+    receiveActivation(command, share, sequence, &received)
+  }
+  pushAddends(number - command.activations)
+}
+
+func readThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
+  let sharing = command.sharing
+  let share = ThinShare(sharing)
+  requestActivations(sharing, share)
+  var number = sharing.activations
+  NoC.reading.tag(Transaction.addends)
+  command.forEachThinColumn { _, column in
+    requestAddend(command.weight, page: column, &number)
+    requestAddend(command.bias, page: column, &number)
+  }
+  NoC.reading.tag(0)
+  while !NoC.reading.isDone(Transaction.activations) {}
+  sendActivations(sharing, share, sequence)
+  var received: UInt32 = 0
+  while received < sharing.activations {
+    receiveActivation(sharing, share, sequence, &received)
+  }
+  pushAddends(number - sharing.activations)
+}
+
+// MARK: - Activations, and what is added, in the left buffer one after the other
+
+/// Asks for this tile's activations, each to where everybody will have it.
+@inline(never) func requestActivations(_ command: ThinProductCommand, _ share: ThinShare) {
+  NoC.reading.tag(Transaction.activations)
+  var number = share.member
+  while number < command.activations {
+    let page =
+      number % command.rows * command.aStride + share.plane * command.steps
+      + number / command.rows
+    request(
+      base: command.a, page: page, bytes: 2048, to: ThinProductCommand.activation(number))
+    number += share.members
+  }
+}
+
+@inline(__always) func requestAddend(_ base: UInt32, page: UInt32, _ number: inout UInt32) {
+  guard base != 0 else { return }
+  request(base: base, page: page, bytes: 2048, to: ThinProductCommand.activation(number))
+  number += 1
+}
+
+/// Multicasts this tile's activations, then says so.
+@inline(never) func sendActivations(
+  _ command: ThinProductCommand, _ share: ThinShare, _ sequence: UInt32
+) {
+  guard share.member < command.activations else { return }
+  let noc = NoC.sharing
+  let place = Memory[Buffer.tiles + 4 * Memory[Control.tileIndex]]
+  let rectangle = command.planes == 1 ? noc.allTiles : noc.column(of: place)
+  var number = share.member
+  while number < command.activations {
+    let address = ThinProductCommand.activation(number)
+    noc.multicast(address, to: address, bytes: 2048, rectangle: rectangle)
+    number += share.members
+  }
+  let line = Control.sent(share.member)
+  Memory[line] = sequence
+  Memory.settle(line)
+  noc.multicast(line, to: line, bytes: 4, rectangle: rectangle)
+}
+
+/// Hands over the next activation if it is here.
+@inline(__always) func receiveActivation(
+  _ command: ThinProductCommand, _ share: ThinShare, _ sequence: UInt32, _ received: inout UInt32
+) {
+  guard received < command.activations,
+    Memory[Control.sent(received % share.members)] == sequence
+  else { return }
+  CircularBuffer.left(DataFormat.bfloat16).push()
+  received += 1
+}
+
+@inline(__always) func pushAddends(_ count: UInt32) {
+  while !NoC.reading.isDone(Transaction.addends) {}
+  CircularBuffer.left(DataFormat.bfloat16).push(count)
+}
