@@ -35,12 +35,14 @@ package enum Operation {
   package static var rotate: UInt32 { 9 }
   /// softmax(q k^T scale + mask) v (``AttentionCommand``).
   package static var attention: UInt32 { 10 }
-  /// Pictures of bytes, cut into patches (``PatchesCommand``).
-  package static var patches: UInt32 { 11 }
+  /// `linear` by the whole grid of tiles (``GridProductCommand``).
+  package static var gridProduct: UInt32 { 11 }
   /// `linear` of few rows (``ThinProductCommand``).
   package static var thinProduct: UInt32 { 12 }
   /// `normalize` of few rows (``NormalizeCommand``).
   package static var thinNormalize: UInt32 { 13 }
+  /// Pictures of bytes, cut into patches (``PatchesCommand``).
+  package static var patches: UInt32 { 14 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

@@ -20,6 +20,7 @@
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence))
     case Operation.patches: readPatches(PatchesCommand(sequence))
+    case Operation.gridProduct: readGrid(GridProductCommand(sequence))
     case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence)
     case Operation.thinNormalize: readThinNormalize(NormalizeCommand(sequence), sequence)
     default: break

@@ -85,6 +85,21 @@ extension Command {
       set(&plan, "normalize", command.rows, command.columns, units: command.rows * command.columns)
       plan.unit = "1 x 1"
       plan.l1Bytes = Int(command.rows * command.columns * 2048 + Buffer.outputDepth * 4096)
+    case Operation.gridProduct:
+      let command = GridProductCommand(reading: word)
+      func parts(_ count: UInt32, _ size: UInt32) -> UInt32 { (count + size - 1) / max(1, size) }
+      set(
+        &plan, command.isGated ? "gated linear" : "linear", command.rows, command.columns,
+        units: parts(command.rows, command.tileRows)
+          * parts(command.columns, command.tileColumns))
+      plan.shape += " x \(command.inner)"
+      plan.unit = "\(command.tileRows) x \(command.tileColumns) x \(command.chunk)"
+      plan.l1Bytes = Int(
+        command.rightBase - Buffer.left + command.rightDepth * command.rightBytes
+          + Buffer.outputDepth * 4096)
+      plan.flops =
+        Self.tileFlops * Double(command.rows * command.columns * command.inner)
+        * (command.isGated ? 2 : 1)
     case Operation.thinProduct:
       let command = ThinProductCommand(reading: word)
       set(
