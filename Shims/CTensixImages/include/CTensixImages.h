@@ -4,11 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-<<<<<<< HEAD
-    "d5f320ab9fcc6b017f9bee2937b58e56ac5d286d79167fc5829381b67dfde935";
-=======
-    "d7cada339c7238e654189a7e9bfc74be7eebcff9c412a6cf43f1585b5edcc6bc";
->>>>>>> ce6dc6728d68f2e871b1980d9246d627f2680b7b
+    "6fc11e0486f0d18d3a56bf5394af0639590c3644bdc7f402e1036191c96b4e68";
 
 /// Where a function begins.
 struct tx_function {

@@ -575,7 +575,7 @@ final class CardProgram: @unchecked Sendable {
     uploads = []
     try session.use { (card) throws(CardError) in
       defer { card.free(list) }
-      try card.run(list)
+      try card.run(list, deadline: card.transport.runDeadline)
     }
   }
 

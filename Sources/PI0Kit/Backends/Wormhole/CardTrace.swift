@@ -98,7 +98,7 @@ final class CardTrace: Sendable {
         case .pictures(let pictures): try card.upload(input.bytes, to: pictures)
         }
       }
-      let report = try card.run(list)
+      let report = try card.run(list, deadline: card.transport.runDeadline)
       program.session.setEstimates(report.estimates, ofReport: reportNumber)
       var results: [[Float]] = []
       for output in outputs {
