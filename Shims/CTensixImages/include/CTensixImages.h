@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "d7cada339c7238e654189a7e9bfc74be7eebcff9c412a6cf43f1585b5edcc6bc";
+    "fa2e5c946096de3026deebf9abd9cce4b4de8badf1d8d60583cf1bb04c0c8b8a";
 
 /// Where a function begins.
 struct tx_function {
