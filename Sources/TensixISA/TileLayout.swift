@@ -88,6 +88,11 @@ package enum Buffer {
   /// The master's alone: a command from DRAM, on its way to all tiles.
   package static var fetchedCommand: UInt32 { 0x19080 }
 
+  /// Code that a core (2 is T1, 3 T2) writes for itself.
+  @inline(__always) package static func routines(of core: UInt32) -> UInt32 {
+    0x18E00 + core * 0x400
+  }
+
   /// x | y << 6 of every tile that takes part.
   package static var tiles: UInt32 { 0x19200 }
 

@@ -9,7 +9,39 @@ private enum Place {
   static var maximum: UInt32 { 7 }
 }
 
+/// What is done to a strip of a tile of scores, or of the result.
+private struct Routines {
+  let raise: Routine
+  let exponentiate: Routine
+  let divide: Routine
+
+  init() {
+    raise = Routine { push in
+      for v: UInt32 in 0..<4 {
+        push(VectorUnit.load(1, row: vectorRow(0, 0, v)))
+        vector(push, VectorUnit.sort(larger: 0, smaller: 1))
+      }
+    }
+    exponentiate = Routine(after: raise) { push in
+      for v in stride(from: UInt32(0), to: 4, by: 2) { power(push, row: vectorRow(0, 0, v)) }
+    }
+    divide = Routine(after: exponentiate) { push in
+      for v: UInt32 in 0..<4 {
+        push(VectorUnit.load(3, row: vectorRow(0, 0, v)))
+        vector(push, VectorUnit.multiply(3, 3, 0))
+        push(VectorUnit.store(3, row: vectorRow(0, 0, v)))
+      }
+    }
+  }
+}
+
+/// Instructions mean rows of this strip of a tile.
+@inline(__always) private func selectStrip(_ tile: UInt32, _ strip: UInt32) {
+  Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
+}
+
 func attend(_ command: AttentionCommand) {
+  let routines = Routines()
   programLoop(Replay.product, phases: 3, release: 1)
   command.forEachUnit { _ in
     takeDst()
@@ -17,13 +49,13 @@ func attend(_ command: AttentionCommand) {
     setProductModes(transposed: true)
     forEachChunk(command) { first, count in
       score(command, count)
-      raiseMaximum(count, isFirst: first == 0)
+      raiseMaximum(count, isFirst: first == 0, routines)
     }
     finishMaximum(command)
     forEachChunk(command) { first, count in
       if first != 0 { takeDst() }
       score(command, count)
-      exponentiate(command, count)
+      exponentiate(command, count, routines)
       finish()
     }
     setProductModes()
@@ -32,7 +64,7 @@ func attend(_ command: AttentionCommand) {
       let count = min(4, command.headColumns - column)
       takeDst()
       weigh(command, count, sums: column == 0)
-      divide(count, isFirst: column == 0)
+      divide(count, isFirst: column == 0, routines)
       finish()
       column += count
     }
@@ -66,21 +98,20 @@ func attend(_ command: AttentionCommand) {
   for _ in 0..<command.headColumns + (command.mask != 0 ? 1 : 0) { multiplyKept(count) }
 }
 
-@inline(never) func raiseMaximum(_ count: UInt32, isFirst: Bool) {
+@inline(never)
+private func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: Routines) {
   beginVector()
-  selectDst(0)
   for strip: UInt32 in 0..<8 {
-    let place = vectorRow(Place.maximum, strip, 0)
-    Thread.push(VectorUnit.load(0, row: isFirst ? vectorRow(0, strip, 0) : place))
+    selectStrip(isFirst ? 0 : Place.maximum, strip)
+    Thread.push(VectorUnit.load(0))
     for tile in 0..<count {
-      for v: UInt32 in 0..<4 {
-        Thread.push(VectorUnit.load(1, row: vectorRow(tile, strip, v)))
-        vector(VectorUnit.sort(larger: 0, smaller: 1))
-      }
+      selectStrip(tile, strip)
+      routines.raise()
     }
-    Thread.push(VectorUnit.store(0, row: place))
-    Thread.drain()
+    selectStrip(Place.maximum, strip)
+    Thread.push(VectorUnit.store(0))
   }
+  Thread.drain()
   endVector(transposed: true)
 }
 
@@ -99,8 +130,9 @@ func attend(_ command: AttentionCommand) {
   endVector(transposed: true)
 }
 
-/// 2^t with t = score * scale - maximum * scale, of two vectors at a time, to a ten-thousandth.
-@inline(never) func exponentiate(_ command: AttentionCommand, _ count: UInt32) {
+/// 2^t with t = score * scale - maximum * scale.
+@inline(never)
+private func exponentiate(_ command: AttentionCommand, _ count: UInt32, _ routines: Routines) {
   beginVector()
   selectDst(0)
   setVectorConstant(11, 0xBF80_0000)  // -1
@@ -109,30 +141,34 @@ func attend(_ command: AttentionCommand) {
   setVectorConstant(14, 0xC2FC_0000)  // -126
   setVectorRegister(6, 0x3F31_7AFE)
   for strip: UInt32 in 0..<8 {
-    Thread.push(VectorUnit.load(7, row: vectorRow(Place.maximum, strip, 0)))
+    selectStrip(Place.maximum, strip)
+    Thread.push(VectorUnit.load(7))
     for tile in 0..<count {
-      for v in stride(from: UInt32(0), to: 4, by: 2) {
-        let row = vectorRow(tile, strip, v)
-        both { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
-        both { x, _, _ in VectorUnit.mad(x, x, 12, 7) }
-        both { x, _, _ in VectorUnit.raise(x, to: 14) }
-        Thread.push(VectorUnit.nop)
-        both { x, t, _ in VectorUnit.add(t, x, 13) }
-        both { _, t, p in VectorUnit.mad(p, t, 11, 13) }  // minus the integer part
-        both { x, _, p in VectorUnit.add(x, p, x) }  // f, in -0.5 ... 0.5
-        both { _, _, p in VectorUnit.loadShort(p, 0x3D61_0000) }
-        both { x, _, p in VectorUnit.multiply(p, x, p) }
-        both { _, _, p in VectorUnit.addShort(p, 0x3E78_0000) }
-        both { x, _, p in VectorUnit.mad(p, p, x, 6) }
-        both { x, _, p in VectorUnit.mad(p, p, x, VectorUnit.one) }
-        both { _, t, _ in VectorUnit.shiftLeft(t, 23) }
-        both { _, t, p in VectorUnit.integerAdd(p, t) }
-        both { x, _, p in VectorUnit.store(p, row: x == 0 ? row : row + 2) }
-      }
-      Thread.drain()
+      selectStrip(tile, strip)
+      routines.exponentiate()
     }
   }
+  Thread.drain()
   endVector(transposed: true)
+}
+
+/// Of two vectors, to a ten-thousandth.
+@inline(__always) private func power(_ push: (UInt32) -> Void, row: UInt32) {
+  both(push) { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
+  both(push) { x, _, _ in VectorUnit.mad(x, x, 12, 7) }
+  both(push) { x, _, _ in VectorUnit.raise(x, to: 14) }
+  push(VectorUnit.nop)
+  both(push) { x, t, _ in VectorUnit.add(t, x, 13) }
+  both(push) { _, t, p in VectorUnit.mad(p, t, 11, 13) }  // minus the integer part
+  both(push) { x, _, p in VectorUnit.add(x, p, x) }  // f, in -0.5 ... 0.5
+  both(push) { _, _, p in VectorUnit.loadShort(p, 0x3D61_0000) }
+  both(push) { x, _, p in VectorUnit.multiply(p, x, p) }
+  both(push) { _, _, p in VectorUnit.addShort(p, 0x3E78_0000) }
+  both(push) { x, _, p in VectorUnit.mad(p, p, x, 6) }
+  both(push) { x, _, p in VectorUnit.mad(p, p, x, VectorUnit.one) }
+  both(push) { _, t, _ in VectorUnit.shiftLeft(t, 23) }
+  both(push) { _, t, p in VectorUnit.integerAdd(p, t) }
+  both(push) { x, _, p in VectorUnit.store(p, row: x == 0 ? row : row + 2) }
 }
 
 /// p v of `count` columns, over all keys, and p's sums before the first of them.
@@ -147,26 +183,23 @@ func attend(_ command: AttentionCommand) {
   }
 }
 
-@inline(never) func divide(_ count: UInt32, isFirst: Bool) {
+@inline(never)
+private func divide(_ count: UInt32, isFirst: Bool, _ routines: Routines) {
   beginVector()
   selectDst(0)
   setVectorRegister(7, 0x7EF3_11C7)
   for strip: UInt32 in 0..<8 {
-    let place = vectorRow(Place.sum, strip, 0)
-    Thread.push(VectorUnit.load(0, row: place))
+    selectStrip(Place.sum, strip)
+    Thread.push(VectorUnit.load(0))
     if isFirst {
       reciprocal(guess: 7)
-      Thread.push(VectorUnit.store(0, row: place))
+      Thread.push(VectorUnit.store(0))
     }
     for tile in 0..<count {
-      for v: UInt32 in 0..<4 {
-        let row = vectorRow(tile, strip, v)
-        Thread.push(VectorUnit.load(3, row: row))
-        vector(VectorUnit.multiply(3, 3, 0))
-        Thread.push(VectorUnit.store(3, row: row))
-      }
-      Thread.drain()
+      selectStrip(tile, strip)
+      routines.divide()
     }
   }
+  Thread.drain()
   endVector()
 }

@@ -2,6 +2,7 @@
 
 func combineElements(_ command: MatrixCommand) {
   if command.isExact { return combineExactly(command) }
+  let routine = gateRoutine(command.activation)
   recordElements(multiplies: command.multiplies, broadcast: command.broadcast)
   programLoop(
     Replay.elements, phases: command.multiplies ? command.phases : 1, release: 3)
@@ -12,7 +13,7 @@ func combineElements(_ command: MatrixCommand) {
     selectDst(4 * half)
     Thread.push(Tensix.mop())
     if command.activation != ActivationCode.none {
-      activate(command.activation, tiles: 1, from: 4 * half)
+      activate(command.activation, routine, tiles: 1, from: 4 * half)
       setElementModes(broadcast: command.broadcast, multiplies: command.multiplies)
     }
     finish()

@@ -63,6 +63,7 @@
 func multiplyMatrices(_ command: MatrixCommand) {
   setProductModes()
   programLoop(Replay.product, phases: command.phases, release: 2)
+  let routine = gateRoutine(command.activation)
   var half: UInt32 = 0
   command.forEachBlock { block in
     let first = 4 * half
@@ -78,7 +79,7 @@ func multiplyMatrices(_ command: MatrixCommand) {
       queued += block.rows
     }
     addAddends(command, block, from: first)
-    activate(command.activation, tiles: block.rows, from: first)
+    activate(command.activation, routine, tiles: block.rows, from: first)
     finish()
     half ^= 1
   }
@@ -163,18 +164,14 @@ func setProductModes(transposed: Bool = false) {
 
 // MARK: - Activations
 
-/// Applies the activation to `tiles` tiles of Dst.
-func activate(_ activation: UInt32, tiles: UInt32, from first: UInt32) {
-  guard activation != ActivationCode.none else { return }
+/// Applies the activation, whose routine is given, to `tiles` tiles of Dst.
+func activate(
+  _ activation: UInt32, _ routine: Routine?, tiles: UInt32, from first: UInt32
+) {
+  guard let routine else { return }
   beginVector()
   setGateConstants(activation)
-  for tile in first..<first + tiles {
-    selectDst(tile)
-    for step: UInt32 in 0..<16 {
-      Thread.drain()
-      gate(row: 4 * step, gelu: activation == ActivationCode.gelu)
-    }
-  }
+  for tile in first..<first + tiles { gateTile(tile, routine) }
   Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
   restoreModeThree()
   Thread.drain()

@@ -1,6 +1,7 @@
 // Math thread: thin products.
 
 func multiplyThin(_ command: ThinProductCommand) {
+  let routine = gateRoutine(command.activation)
   setProductModes()
   programLoop(Replay.product, phases: command.phases, release: 2)
   let rows = command.rows, products = command.products * rows
@@ -24,7 +25,7 @@ func multiplyThin(_ command: ThinProductCommand) {
     if command.residual != 0 {
       for row in first..<first + rows { accumulate(1, from: row) }
     }
-    activate(command.activation, tiles: rows, from: first)
+    activate(command.activation, routine, tiles: rows, from: first)
     if command.isGated {
       for row in first..<first + rows { multiply(row, by: row + rows) }
     }

@@ -13,6 +13,7 @@ private enum Place {
 }
 
 func normalize(_ command: NormalizeCommand) {
+  let routines = Routines(command)
   setProductModes()
   programLoop(Replay.product, phases: 4, release: 2)
   command.forEachRow { _ in
@@ -21,19 +22,19 @@ func normalize(_ command: NormalizeCommand) {
     if command.isCentred {
       for _ in 0..<command.columns {
         take(1)
-        addUp(squares: false, centred: false)
+        addUp(routines.mean)
       }
       finishMean(command)
     }
     for _ in 0..<command.columns {
       take(1)
-      addUp(squares: true, centred: command.isCentred)
+      addUp(routines.squares)
     }
     finishScale(command)
     for column in 0..<command.columns {
       if column != 0 { takeDst() }
       take(1 + (command.weight != 0 ? 1 : 0) + (command.bias != 0 ? 1 : 0))
-      apply(command)
+      apply(command, routines.apply)
       finish()
     }
   }
@@ -46,25 +47,62 @@ func normalize(_ command: NormalizeCommand) {
   Thread.drain()
 }
 
-/// Adds the tile's values, or their squares, to the sums of its rows, lane by lane.
-@inline(never) func addUp(squares: Bool, centred: Bool) {
-  beginVector()
-  selectDst(0)
-  let place = squares ? Place.scale : Place.mean
-  for strip: UInt32 in 0..<8 {
-    let sum = vectorRow(place, strip, 0)
-    Thread.push(VectorUnit.load(2, row: sum))
-    if centred {
-      Thread.push(VectorUnit.load(7, row: vectorRow(Place.mean, strip, 0)))
+/// What is done to a strip of a row's tile.
+private struct Routines {
+  /// Adds the values, their squares, to the sums of the rows, lane by lane.
+  let mean: Routine
+  let squares: Routine
+  let apply: Routine
+
+  init(_ command: NormalizeCommand) {
+    func addUp(_ push: (UInt32) -> Void, squares: Bool, centred: Bool) {
+      let sum = vectorRow(squares ? Place.scale : Place.mean, 0, 0)
+      push(VectorUnit.load(2, row: sum))
+      if centred { push(VectorUnit.load(7, row: vectorRow(Place.mean, 0, 0))) }
+      for v: UInt32 in 0..<4 {
+        push(VectorUnit.load(0, row: vectorRow(Place.x, 0, v)))
+        if centred { vector(push, VectorUnit.add(0, 0, 7)) }
+        vector(push, squares ? VectorUnit.mad(2, 0, 0, 2) : VectorUnit.add(2, 2, 0))
+      }
+      push(VectorUnit.store(2, row: sum))
     }
-    for v: UInt32 in 0..<4 {
-      Thread.push(VectorUnit.load(0, row: vectorRow(Place.x, strip, v)))
-      if centred { vector(VectorUnit.add(0, 0, 7)) }
-      vector(squares ? VectorUnit.mad(2, 0, 0, 2) : VectorUnit.add(2, 2, 0))
+    mean = Routine { addUp($0, squares: false, centred: false) }
+    squares = Routine(after: mean) { addUp($0, squares: true, centred: command.isCentred) }
+    apply = Routine(after: squares) { push in
+      let bias = command.weight != 0 ? Place.bias : Place.weight
+      push(VectorUnit.load(6, row: vectorRow(Place.scale, 0, 0)))
+      if command.isCentred { push(VectorUnit.load(7, row: vectorRow(Place.mean, 0, 0))) }
+      for v: UInt32 in 0..<4 {
+        push(VectorUnit.load(0, row: vectorRow(Place.x, 0, v)))
+        if command.isCentred { vector(push, VectorUnit.add(0, 0, 7)) }
+        vector(push, VectorUnit.multiply(0, 0, 6))
+        if command.weight != 0 {
+          push(VectorUnit.load(1, row: vectorRow(Place.weight, 0, v)))
+          vector(push, VectorUnit.add(1, 1, 5))
+          vector(push, VectorUnit.multiply(0, 0, 1))
+        }
+        if command.bias != 0 {
+          push(VectorUnit.load(1, row: vectorRow(bias, 0, v)))
+          vector(push, VectorUnit.add(0, 0, 1))
+        }
+        push(VectorUnit.store(0, row: vectorRow(Place.x, 0, v)))
+      }
     }
-    Thread.push(VectorUnit.store(2, row: sum))
-    Thread.drain()
   }
+}
+
+/// Carries out the routine on each strip of the tile.
+@inline(never) private func forEachStrip(_ routine: Routine) {
+  for strip: UInt32 in 0..<8 {
+    Thread.push(Tensix.setc16(1, vectorRow(0, strip, 0)))
+    routine()
+  }
+  Thread.drain()
+}
+
+@inline(never) private func addUp(_ routine: Routine) {
+  beginVector()
+  forEachStrip(routine)
   endVector()
 }
 
@@ -112,38 +150,17 @@ func normalize(_ command: NormalizeCommand) {
   endVector()
 }
 
-@inline(never) func apply(_ command: NormalizeCommand) {
+@inline(never) private func apply(_ command: NormalizeCommand, _ routine: Routine) {
   beginVector()
-  selectDst(0)
   setVectorRegister(5, command.offset)
-  let bias = command.weight != 0 ? Place.bias : Place.weight
-  for strip: UInt32 in 0..<8 {
-    Thread.push(VectorUnit.load(6, row: vectorRow(Place.scale, strip, 0)))
-    if command.isCentred {
-      Thread.push(VectorUnit.load(7, row: vectorRow(Place.mean, strip, 0)))
-    }
-    for v: UInt32 in 0..<4 {
-      Thread.push(VectorUnit.load(0, row: vectorRow(Place.x, strip, v)))
-      if command.isCentred { vector(VectorUnit.add(0, 0, 7)) }
-      vector(VectorUnit.multiply(0, 0, 6))
-      if command.weight != 0 {
-        Thread.push(VectorUnit.load(1, row: vectorRow(Place.weight, strip, v)))
-        vector(VectorUnit.add(1, 1, 5))
-        vector(VectorUnit.multiply(0, 0, 1))
-      }
-      if command.bias != 0 {
-        Thread.push(VectorUnit.load(1, row: vectorRow(bias, strip, v)))
-        vector(VectorUnit.add(0, 0, 1))
-      }
-      Thread.push(VectorUnit.store(0, row: vectorRow(Place.x, strip, v)))
-    }
-    Thread.drain()
-  }
+  forEachStrip(routine)
   endVector()
 }
 
+
 /// The sum of a row's squares is on the diagonal of its product with its transpose.
 func normalizeThin(_ command: NormalizeCommand) {
+  let routines = Routines(command)
   var isFirst = true
   command.forEachThinColumn { _, _ in
     takeDst()
@@ -163,7 +180,7 @@ func normalizeThin(_ command: NormalizeCommand) {
       finishScale(command)
     }
     take(1 + command.addends)
-    apply(command)
+    apply(command, routines.apply)
     finish()
   }
 }

@@ -6,12 +6,15 @@ func packGrid(_ command: GridProductCommand) {
   guard !share.isEmpty else { return }
   var packsResults = command.chunks == 1
   configurePackers(packsResults ? command.outFormat : DataFormat.float32)
+  var routine: Routine?
   if command.activation != ActivationCode.none {
     setAddressMode(3, sources: 0, destination: 0)
     Thread.push(Tensix.setrwcZero())
     setGateConstants(command.activation)
     Thread.drain()
+    if !command.isGated { routine = gateRoutine(command.activation) }
   }
+  var factor: UInt32 = 0
   var half: UInt32 = 0
   share.forEachBlock(command) { block in
     Thread.push(
@@ -22,7 +25,12 @@ func packGrid(_ command: GridProductCommand) {
         packsResults = true
         takeFromDst(command.outFormat)
       }
-      finishBlock(command, columns: block.columns, from: 4 * half)
+      // The second half of a narrower group stands elsewhere.
+      if command.isGated, factor != 64 * block.columns {
+        factor = 64 * block.columns
+        routine = gateRoutine(command.activation, factor: factor)
+      }
+      if let routine { finishBlock(routine, columns: block.columns, from: 4 * half) }
       for column in 0..<block.columns { packTile(4 * half + column, command.outFormat) }
     } else {
       for tile in 0..<command.accumulators(block) {
@@ -44,22 +52,11 @@ private func takeFromDst(_ format: UInt32) {
   configurePackers(format)
 }
 
-/// The activation, and the product with the second half of the accumulators.
+/// The activation, and in a gated product that with the second half of the accumulators.
 @inline(never)
-private func finishBlock(_ command: GridProductCommand, columns: UInt32, from first: UInt32) {
-  guard command.activation != ActivationCode.none else { return }
+private func finishBlock(_ routine: Routine, columns: UInt32, from first: UInt32) {
   Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.vector))
-  for column in 0..<columns {
-    selectDst(first + column)
-    for step: UInt32 in 0..<16 {
-      if step & 3 == 0 { Thread.drain() }
-      if command.isGated {
-        gate(row: 4 * step, gelu: true, factor: 64 * columns)
-      } else {
-        gate(row: 4 * step, gelu: command.activation == ActivationCode.gelu)
-      }
-    }
-  }
+  for column in 0..<columns { gateTile(first + column, routine) }
   Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.tdma))
   Thread.drain()
 }

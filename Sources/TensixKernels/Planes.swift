@@ -1,6 +1,7 @@
 // Math thread: partial sums in fp32, which the unpacker puts into Dst, are added by the vector unit.
 
 func addPlanes(_ command: MatrixCommand) {
+  let routine = gateRoutine(command.activation)
   setProductModes()
   programLoop(Replay.product, phases: command.phases, release: 2)
   command.forEachBlock { block in
@@ -17,7 +18,7 @@ func addPlanes(_ command: MatrixCommand) {
       }
     }
     addAddends(command, block, from: 0)
-    activate(command.activation, tiles: 1, from: 0)
+    activate(command.activation, routine, tiles: 1, from: 0)
     finish()
   }
 }
@@ -53,6 +54,7 @@ func addTiles(from first: UInt32, to last: UInt32, scale: UInt32) {
 
 /// a + scale b, or a b, of tiles 0 and 1 of Dst.
 func combineExactly(_ command: MatrixCommand) {
+  let routine = gateRoutine(command.activation)
   command.forEachBlock { _ in
     awaitUnpacked()
     beginVector()
@@ -70,7 +72,7 @@ func combineExactly(_ command: MatrixCommand) {
       Thread.push(VectorUnit.store(0, row: 2 * step))
     }
     Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
-    activate(command.activation, tiles: 1, from: 0)
+    activate(command.activation, routine, tiles: 1, from: 0)
     finish()
   }
 }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "6fc11e0486f0d18d3a56bf5394af0639590c3644bdc7f402e1036191c96b4e68";
+    "d803c27f83968625a874f2b0041dd0b71c11eb54e4da7a87d9399f1807677d29";
 
 /// Where a function begins.
 struct tx_function {

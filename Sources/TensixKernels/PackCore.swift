@@ -1,0 +1,2 @@
+/// T2, as the configuration counts cores.
+var ownCore: UInt32 { 3 }
