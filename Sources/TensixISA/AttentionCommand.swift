@@ -31,6 +31,9 @@ package struct AttentionCommand {
   package var maskRows: UInt32 = 0
   /// fp32 bits of scale / ln 2.
   package var scale: UInt32 = 0
+  /// All units have the same keys and values, and the whole grid takes part: each tile of a column of it reads some
+  /// from DRAM, and multicasts them to the others.
+  package var sharesKeys = false
 
   package init() {}
 
@@ -49,6 +52,7 @@ package struct AttentionCommand {
     secondV = word(11)
     mask = word(12)
     scale = word(13)
+    sharesKeys = word(14) != 0
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
@@ -66,7 +70,8 @@ package struct AttentionCommand {
     store(11, secondV)
     store(12, mask)
     store(13, scale)
-    for word: UInt32 in 14..<16 { store(word, 0) }
+    store(14, sharesKeys ? 1 : 0)
+    store(15, 0)
   }
 
   @inline(__always) package var keys: UInt32 { firstKeys + secondKeys }

@@ -89,13 +89,14 @@ func readRotate(_ command: RotateCommand) {
 
 /// Keys and values stay for all units that share them; a query and its mask come when the one before
 /// is no longer needed.
-func readAttention(_ command: AttentionCommand) {
+func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
   let left = CircularBuffer.left(DataFormat.bfloat16)
+  if command.sharesKeys { shareKeys(command, sequence) }
   command.forEachUnit { unit in
     let held = unit.startsGroup ? 0 : command.keyTiles
     while left.full != held {}
     var requests = TileRequests()
-    if unit.startsGroup { requestKeys(command, unit, &requests) }
+    if unit.startsGroup, !command.sharesKeys { requestKeys(command, unit, &requests) }
     for column in 0..<command.headColumns {
       requests.add(
         base: command.q, page: command.queryPage(unit, column: column), bytes: 2048,
@@ -112,6 +113,53 @@ func readAttention(_ command: AttentionCommand) {
     requests.wait()
     left.push(command.unitTiles + (unit.startsGroup ? command.keyTiles : 0))
   }
+}
+
+/// Rows of tiles of keys and values, by the tiles of a column in turn.
+func shareKeys(_ command: AttentionCommand, _ sequence: UInt32) {
+  let index = Memory[Control.tileIndex], columns = GridProductCommand.gridColumns
+  let members = Memory[Control.tileCount] / columns, own = index / columns
+  let rectangle = NoC.sharing.column(of: Memory[Buffer.tiles + 4 * index])
+  var requests = TileRequests()
+  func forEachRow(_ body: (_ slot: UInt32, _ base: UInt32, _ row: UInt32) -> Void) {
+    var row = own
+    while row < 2 * command.keys {
+      let isKey = row < command.keys, key = isKey ? row : row - command.keys
+      let isFirst = key < command.firstKeys
+      body(
+        command.keySlot(row, 0),
+        isFirst
+          ? (isKey ? command.firstK : command.firstV)
+          : (isKey ? command.secondK : command.secondV),
+        isFirst ? key : key - command.firstKeys)
+      row += members
+    }
+  }
+  forEachRow { slot, base, row in
+    for column in 0..<command.headColumns {
+      requests.add(
+        base: base, page: row * command.keyStride + column, bytes: 2048, to: slot + 2048 * column)
+    }
+  }
+  requests.wait()
+  guard members > 1 else { return }
+  NoC.sharing.tag(4)
+  forEachRow { slot, _, _ in
+    var column: UInt32 = 0
+    while column < command.headColumns {
+      let count = min(4, command.headColumns - column)
+      NoC.sharing.multicast(
+        slot + 2048 * column, to: slot + 2048 * column, bytes: 2048 * count, rectangle: rectangle)
+      column += count
+    }
+  }
+  Memory[Stream.keys(own)] = sequence
+  Memory.settle(Stream.keys(own))
+  NoC.sharing.multicast(
+    Stream.keys(own), to: Stream.keys(own), bytes: 4, rectangle: rectangle)
+  // This tile's L1 is not free before all have sent to it, whether it has work or not.
+  for member in 0..<members { Memory.wait(Stream.keys(member)) { $0 == sequence } }
+  while !NoC.sharing.hasSent(4) {}
 }
 
 func requestKeys(

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "fa2e5c946096de3026deebf9abd9cce4b4de8badf1d8d60583cf1bb04c0c8b8a";
+    "a39c1a67cd2a9b0bd975fbc0cda288b4469f8c64cbffa26a72c4584f75878047";
 
 /// Where a function begins.
 struct tx_function {

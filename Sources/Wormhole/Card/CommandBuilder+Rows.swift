@@ -213,7 +213,11 @@ extension CommandBuilder {
 
     let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
     let masks = mask == nil ? 0 : 1
-    let groups = min(tiles, units) + batch * sharedHeads
+    command.sharesKeys =
+      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(GridProductCommand.gridColumns)
+    let groups =
+      command.sharesKeys
+      ? Int(GridProductCommand.gridColumns) : min(tiles, units) + batch * sharedHeads
     var cost = CommandCost()
     cost.dramBytesRead =
       (groups * Int(command.keyTiles) + units * Int(command.unitTiles)) * 2048
@@ -227,6 +231,11 @@ extension CommandBuilder {
     cost.matrixTiles = min(units, tiles)
     cost.vectorInstructionsOfBusiestTile =
       busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
+    if command.sharesKeys {
+      // Tiles send into one another's L1, which all must have left before.
+      append(Command(cost: cost, command.write))
+      return
+    }
     append(
       command.write, cost: cost,
       reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
