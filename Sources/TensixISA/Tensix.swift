@@ -31,6 +31,14 @@ package enum Tensix {
   @inline(__always) package static func wrcfg(_ word: UInt32, register: UInt32) -> UInt32 {
     0xB0 << 24 | register << 16 | word
   }
+  /// Adds two general-purpose registers; the sum is there when the scalar unit (THCON) is idle.
+  @inline(__always) package static func adddmareg(
+    _ result: UInt32, _ a: UInt32, _ b: UInt32
+  ) -> UInt32 { 0x58 << 24 | result << 12 | b << 6 | a }
+  /// Bits of the upper byte of a configuration word: where `mask` is set, those of `value`.
+  @inline(__always) package static func setUpperByte(
+    _ word: UInt32, _ value: UInt32, mask: UInt32
+  ) -> UInt32 { 0xB6 << 24 | mask << 16 | value << 8 | word }
   /// Keeps this thread's later instructions to `units` back until `idle` units are so.
   @inline(__always) package static func stallwait(
     until idle: UInt32, blocking units: UInt32

@@ -4,14 +4,15 @@ func multiplyThin(_ command: ThinProductCommand) {
   setProductModes()
   programLoop(Replay.product, phases: command.phases, release: 2)
   let rows = command.rows, products = command.products * rows
+  // The queue holds 511 instructions.
+  let most = 480 / (16 * command.phases + 4)
   var half: UInt32 = 0
   ThinShare(command).forEachColumn(command) { _ in
     let first = 4 * half
     begin(half: half)
     var queued: UInt32 = 0
     for _ in 0..<command.steps {
-      // The queue holds 511 instructions; a product is 65 of them at most.
-      if queued + products > 7 {
+      if queued + products > most {
         Thread.drain()
         queued = 0
       }

@@ -19,6 +19,7 @@
     case Operation.normalize: packNormalize(NormalizeCommand(sequence))
     case Operation.rotate: packRotate(RotateCommand(sequence))
     case Operation.attention: packAttention(AttentionCommand(sequence))
+    case Operation.combine: packCombined(AttentionCommand(sequence))
     case Operation.thinProduct: packThin(ThinProductCommand(sequence))
     case Operation.thinNormalize: packThinNormalize(NormalizeCommand(sequence))
     default: break
@@ -93,6 +94,20 @@ func packAttention(_ command: AttentionCommand) {
       releaseAll()
       column += count
     }
+    if command.parts != 1 {
+      awaitMath()
+      packTile(6, DataFormat.bfloat16)  // what is known of the rows
+      releaseAll()
+    }
+  }
+}
+
+func packCombined(_ command: AttentionCommand) {
+  command.withCombined { _, _ in
+    configurePackers(DataFormat.bfloat16)
+    awaitMath()
+    for column in 0..<command.combinedColumns { packTile(column, DataFormat.bfloat16) }
+    releaseAll()
   }
 }
 

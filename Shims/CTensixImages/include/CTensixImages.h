@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "5d91cc1e49e869d929fe014e3d65bef4dbe8fe4871cc5112a11d9c942a90a8b9";
+    "86c682cc45652b37a5623ed0ce6ad3822f457fbeef0b42908795323949dc35d6";
 
 /// Where a function begins.
 struct tx_function {
