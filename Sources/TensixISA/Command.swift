@@ -35,6 +35,8 @@ package enum Operation {
   package static var rotate: UInt32 { 9 }
   /// softmax(q k^T scale + mask) v (``AttentionCommand``).
   package static var attention: UInt32 { 10 }
+  /// `linear` by the whole grid of tiles (``GridProductCommand``).
+  package static var gridProduct: UInt32 { 11 }
   /// `linear` of few rows (``ThinProductCommand``).
   package static var thinProduct: UInt32 { 12 }
   /// `normalize` of few rows (``NormalizeCommand``).

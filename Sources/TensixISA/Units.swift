@@ -28,4 +28,9 @@ package enum Semaphore {
   package static var unpackToMath: UInt32 { 2 }
   /// Permission for the unpacker to write into Dst.
   package static var dstFree: UInt32 { 3 }
+  /// What the unpackers, the matrix unit have carried out of what their cores pushed: cores take these.
+  package static var unpacked: UInt32 { 4 }
+  package static var multiplied: UInt32 { 5 }
+  /// A half of Dst is free and zero, for the unpacker to put partial sums there.
+  package static var halfFree: UInt32 { 6 }
 }

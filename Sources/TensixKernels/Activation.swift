@@ -1,4 +1,4 @@
-// Math thread: the vector unit on fp32 accumulators, 32 values a step, 32 steps a tile.
+// Math and pack threads: the vector unit on fp32 accumulators, 32 values a step, 32 steps a tile.
 
 /// A multiply-add needs one idle instruction before its result is used.
 @inline(__always) func vector(_ instruction: UInt32) {
@@ -23,30 +23,6 @@ func beginVector() {
   Thread.push(Tensix.setrwcZero())
 }
 
-/// Applies the activation to `tiles` tiles of Dst.
-func activate(_ activation: UInt32, tiles: UInt32, from first: UInt32) {
-  guard activation != ActivationCode.none else { return }
-  beginVector()
-  setGateConstants(activation)
-  for tile in first..<first + tiles {
-    selectDst(tile)
-    for step: UInt32 in 0..<16 {
-      Thread.drain()
-      gate(row: 4 * step, gelu: activation == ActivationCode.gelu)
-    }
-  }
-  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
-  restoreModeThree()
-  Thread.drain()
-}
-
-/// Mode 3 as products have it.
-func restoreModeThree(transposed: Bool = false) {
-  setAddressMode(
-    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(transposed ? 16 : 32),
-    destination: Move.dstReturn, bias: 1)
-}
-
 /// Both activations are x / (1 + 2^t): t = -x / ln 2 for SiLU, x (c1 + c2 x^2) for gelu.
 func setGateConstants(_ activation: UInt32) {
   setVectorConstant(11, 0x3C1D_955B)  // coefficients of 2^f, from that of f^4 on
@@ -67,8 +43,8 @@ func setGateConstants(_ activation: UInt32) {
   Thread.push(instruction(3, 4, 5))
 }
 
-/// 64 values, in two vectors.
-@inline(__always) func gate(row: UInt32, gelu: Bool) {
+/// 64 values, in two vectors; where `factor` is not 0, times those as many rows further.
+@inline(__always) func gate(row: UInt32, gelu: Bool, factor: UInt32 = 0) {
   both { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
   if gelu {
     both { x, t, _ in VectorUnit.multiply(t, x, x) }
@@ -106,6 +82,12 @@ func setGateConstants(_ activation: UInt32) {
     both { _, t, p in VectorUnit.mad(p, t, p, p) }
   }
   both { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
-  both { x, _, p in VectorUnit.multiply(x, x, p) }
+  if factor != 0 {
+    both { x, t, _ in VectorUnit.load(t, row: (x == 0 ? row : row + 2) + factor) }
+    both { x, _, p in VectorUnit.multiply(x, x, p) }
+    both { x, t, _ in VectorUnit.multiply(x, x, t) }
+  } else {
+    both { x, _, p in VectorUnit.multiply(x, x, p) }
+  }
   both { x, _, _ in VectorUnit.store(x, row: x == 0 ? row : row + 2) }
 }

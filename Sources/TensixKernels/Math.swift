@@ -9,6 +9,9 @@
   Thread.push(Tensix.seminit(Semaphore.mathToPack, value: 0, maximum: 2))
   Thread.push(Tensix.seminit(Semaphore.unpackToMath, value: 0, maximum: 1))
   Thread.push(Tensix.seminit(Semaphore.dstFree, value: 1, maximum: 1))
+  Thread.push(Tensix.seminit(Semaphore.unpacked, value: 0, maximum: 15))
+  Thread.push(Tensix.seminit(Semaphore.multiplied, value: 0, maximum: 15))
+  Thread.push(Tensix.seminit(Semaphore.halfFree, value: 0, maximum: 1))
   Thread.push(Tensix.zeroaccAll)
   Thread.push(Tensix.setrwcZero())
   Thread.push(VectorUnit.allLanesOn)
@@ -24,6 +27,7 @@
     case Operation.rotate: rotate(RotateCommand(sequence))
     case Operation.attention: attend(AttentionCommand(sequence))
     case Operation.combine: combineParts(AttentionCommand(sequence))
+    case Operation.gridProduct: multiplyGrid(GridProductCommand(sequence))
     case Operation.thinProduct: multiplyThin(ThinProductCommand(sequence))
     case Operation.thinNormalize: normalizeThin(NormalizeCommand(sequence))
     default: break
@@ -54,9 +58,6 @@
       Semaphore.dstFree, blocking: Block.matrix | Block.vector | Block.sync))
   Thread.push(Tensix.semget(Semaphore.dstFree))
 }
-
-/// Instructions of the matrix and vector unit from now on mean rows of this tile.
-@inline(__always) func selectDst(_ tile: UInt32) { Thread.push(Tensix.setc16(1, 64 * tile)) }
 
 // MARK: - Products
 
@@ -137,29 +138,7 @@ func programLoop(_ body: UInt32, phases: UInt32, release: UInt32) {
   Memory[mop + 32] = body
 }
 
-// MARK: - Address modes
-
-/// After each instruction, SrcA, SrcB, Dst and fidelity counters move as the instruction's address
-/// mode says.
-func setAddressMode(_ mode: UInt32, sources: UInt32, destination: UInt32, bias: UInt32 = 0) {
-  Thread.push(Tensix.setc16(7 + 2 * mode, sources))
-  Thread.push(Tensix.setc16(23 + mode, destination))
-  Thread.push(Tensix.setc16(48 + mode, bias))
-}
-
-/// Fields of an address mode: step of a source, back to where the last return went and on from
-/// there, back to 0.
-enum Move {
-  @inline(__always) static func a(_ rows: UInt32) -> UInt32 { rows }
-  static var aReturn: UInt32 { 1 << 6 }
-  static var aClear: UInt32 { 1 << 7 }
-  @inline(__always) static func b(_ rows: UInt32) -> UInt32 { rows << 8 }
-  static var bReturn: UInt32 { 1 << 14 }
-  static var bClear: UInt32 { 1 << 15 }
-  static var dstReturn: UInt32 { 1 << 10 }
-  static var dstClear: UInt32 { 1 << 11 }
-  static var nextPhase: UInt32 { 1 << 13 }
-}
+// MARK: - Address modes of products
 
 /// `transposed`: SrcA's faces were exchanged when it was unpacked.
 func setProductModes(transposed: Bool = false) {
@@ -181,4 +160,30 @@ func setProductModes(transposed: Bool = false) {
   // Next fidelity phase.
   setAddressMode(
     7, sources: Move.bClear | Move.aClear, destination: Move.nextPhase | Move.dstClear, bias: 1)
+}
+
+// MARK: - Activations
+
+/// Applies the activation to `tiles` tiles of Dst.
+func activate(_ activation: UInt32, tiles: UInt32, from first: UInt32) {
+  guard activation != ActivationCode.none else { return }
+  beginVector()
+  setGateConstants(activation)
+  for tile in first..<first + tiles {
+    selectDst(tile)
+    for step: UInt32 in 0..<16 {
+      Thread.drain()
+      gate(row: 4 * step, gelu: activation == ActivationCode.gelu)
+    }
+  }
+  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
+  restoreModeThree()
+  Thread.drain()
+}
+
+/// Mode 3 as products have it.
+func restoreModeThree(transposed: Bool = false) {
+  setAddressMode(
+    3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(transposed ? 16 : 32),
+    destination: Move.dstReturn, bias: 1)
 }

@@ -118,11 +118,21 @@ struct NoC {
       target: ownPosition, targetAddress: source, result: rectangle, resultAddress: address,
       control: 0x81A2, length: bytes)
   }
+  /// All writes with this identifier have left this tile.
+  @inline(__always) func hasSent(_ transaction: UInt32) -> Bool {
+    Memory[initiator + 0x28] == 0 && Memory[base + 0x280 + 4 * transaction] == 0
+  }
+
   // Rectangles of NoC 1, from its upper left corner to the lower right.
   /// The tiles above and below the one at `xy` = x | y << 6, and itself.
   @inline(__always) func column(of xy: UInt32) -> UInt32 {
     let x = 9 - (xy & 0x3F)
     return x << 4 | 10 << 10 | x << 16
+  }
+  /// The tiles left and right of it.
+  @inline(__always) func row(of xy: UInt32) -> UInt32 {
+    let y = 11 - (xy >> 6)
+    return 8 << 4 | y << 10 | y << 22
   }
   @inline(__always) var allTiles: UInt32 { 8 << 4 | 10 << 10 }
   /// Into memory of the host, which the NoC sees behind the PCIe tile from 0x8_0000_0000 on.

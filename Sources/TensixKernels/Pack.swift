@@ -20,6 +20,7 @@
     case Operation.rotate: packRotate(RotateCommand(sequence))
     case Operation.attention: packAttention(AttentionCommand(sequence))
     case Operation.combine: packCombined(AttentionCommand(sequence))
+    case Operation.gridProduct: packGrid(GridProductCommand(sequence))
     case Operation.thinProduct: packThin(ThinProductCommand(sequence))
     case Operation.thinNormalize: packThinNormalize(NormalizeCommand(sequence))
     default: break

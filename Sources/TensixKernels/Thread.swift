@@ -15,4 +15,17 @@ enum Thread {
     push(Tensix.setdmareg(half: 2 * register, value))
     push(Tensix.setdmareg(half: 2 * register + 1, value >> 16))
   }
+
+  /// Waits until the thread has done everything, and the semaphore has that value.
+  @inline(__always) static func await(_ semaphore: UInt32, is value: UInt32) {
+    drain()
+    while Memory[0xFFE8_0020 + 4 * semaphore] != value {}
+  }
+
+  /// Waits until the thread has posted the semaphore, and takes it.
+  @inline(__always) static func take(_ semaphore: UInt32) {
+    let address = 0xFFE8_0020 + 4 * semaphore
+    while Memory[address] == 0 {}
+    Memory[address] = 1
+  }
 }

@@ -19,6 +19,8 @@ func write(_ sequence: UInt32) {
     writeAttended(AttentionCommand(sequence))
   case Operation.combine:
     writeCombined(AttentionCommand(sequence))
+  case Operation.gridProduct:
+    writeGrid(GridProductCommand(sequence))
   case Operation.thinNormalize:
     writeThinNormalized(NormalizeCommand(sequence))
   case Operation.thinProduct:
@@ -118,6 +120,19 @@ func writeCombined(_ command: AttentionCommand) {
     for column in 0..<columns {
       writer.write(page: command.queryPage(unit, column: combiner * columns + column))
     }
+  }
+  writer.finish()
+}
+
+func writeGrid(_ command: GridProductCommand) {
+  let share = GridShare(command)
+  var writer = ResultWriter(out: command.out, format: command.outFormat)
+  share.forEachBlock(command) { block in
+    guard block.endsSum else { return }
+    let page =
+      (command.firstRow + share.row + block.row) * command.outStride + command.outColumn
+      + share.column + block.column
+    for column in 0..<block.columns { writer.write(page: page + column) }
   }
   writer.finish()
 }

@@ -50,7 +50,7 @@ struct DeviceOption: ParsableArguments {
       "How a card keeps weights: "
         + "\(CardWeightFormat.allCases.map(\.rawValue).joined(separator: ", ")).",
       valueName: "format"))
-  var weights = CardWeightFormat.bfloat16
+  var weights = CardWeightFormat.bfp8
 
   func device() throws -> Device { try Device(named: name, weights: weights) }
 }

@@ -25,6 +25,14 @@ final class HarvestingTests: XCTestCase {
       assertClose(
         try card.download(out), product(x, w, rows: 70, inner: 96, columns: 330), rms: 0.003,
         "\(rows)")
+      // Many rows, on the whole grid; on few tiles in several commands.
+      let many = values.array(400 * 96)
+      let left = try card.matrix(many, rows: 400, columns: 96)
+      let wide = try card.allocate(rows: 400, columns: 330)
+      try card.run { try $0.linear(left, b, into: wide) }
+      assertClose(
+        try card.download(wide), product(many, w, rows: 400, inner: 96, columns: 330), rms: 0.003,
+        "\(rows)")
       for row in rows {
         XCTAssertThrowsError(try transport.read32(from: TileCoordinate(x: 1, y: row), at: 0))
       }

@@ -21,6 +21,7 @@ final class SameBytesTests: DeviceTestCase {
       let w = try matrix(96, 320), w8 = try matrix(96, 320, .bfp8), wide = try matrix(96, 4096)
       let tall = try matrix(4096, 64), f = try matrix(51, 96, .float32)
       let bias = try matrix(1, 320), residual = try matrix(51, 320)
+      let many = try matrix(400, 96)
       var outs: [Matrix] = []
       func out(_ rows: Int, _ columns: Int, _ format: TileFormat = .bfloat16) throws -> Matrix {
         outs.append(try card.allocate(rows: rows, columns: columns, format: format))
@@ -32,6 +33,7 @@ final class SameBytesTests: DeviceTestCase {
           x, w, bias: bias, residual: residual, activation: .gelu, into: out(51, 320))
         try builder.linear(x, w8, activation: .silu, into: out(51, 320))
         try builder.linear(f, w, into: out(51, 320, .float32))
+        try builder.linear(many, w8, bias: bias, activation: .gelu, into: out(400, 320))
         try builder.linear(x, wide, into: hidden)
         try builder.linear(hidden, tall, into: out(51, 64))
         try builder.binary(.add, x, y, into: out(51, 96))

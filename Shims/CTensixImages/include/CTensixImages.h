@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "86c682cc45652b37a5623ed0ce6ad3822f457fbeef0b42908795323949dc35d6";
+    "25e50ead93f54b71c4da37d630df383813325fc2bbd6592ab402fcd61a2a294c";
 
 /// Where a function begins.
 struct tx_function {

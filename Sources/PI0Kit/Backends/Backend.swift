@@ -15,6 +15,15 @@ protocol Backend: Sendable {
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
     shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
+  /// The same without an activation, plus a tensor of the result's shape.
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// `activation(x · gateᵀ) * (x · upᵀ)`
+  func gatedLinear(
+    _ x: Tensor, gate: Tensor, up: Tensor, activation: Activation, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
   /// `a` is `[..., m, k]`, `b` is `[..., k, n]`, their leading dimensions broadcast.
   func matmul(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor
   func attention(
@@ -38,6 +47,11 @@ protocol Backend: Sendable {
   /// `linear` of the heads' values side by side: `shape` is `[batch, rows, outputs]`.
   func linearFromHeads(
     _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
+  /// The same, plus a tensor of the result's shape.
+  func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    type: ElementType
   ) throws(PI0Error) -> Tensor
   func patchConvolution(
     _ image: Tensor, weight: Tensor, bias: Tensor, shape: [Int], type: ElementType
@@ -106,6 +120,24 @@ extension Backend {
       x, weight: weight, bias: bias, activation: activation, shape: shape, type: type) * factor
   }
 
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try residual
+      + linear(x, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
+  }
+
+  func gatedLinear(
+    _ x: Tensor, gate: Tensor, up: Tensor, activation: Activation, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try linear(
+      x, weight: up, bias: nil, activation: .none,
+      times: linear(
+        x, weight: gate, bias: nil, activation: activation, shape: shape, type: type),
+      shape: shape, type: type)
+  }
+
   func attention(
     query: Tensor, key: Tensor, value: Tensor, bias: AttentionBias, scale: Float, shape: [Int],
     type: ElementType
@@ -148,6 +180,13 @@ extension Backend {
       .reshaped([shape[0], shape[1], x.shape[1] * x.shape[3]])
     return try linear(
       merged, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
+  }
+
+  func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    try residual + linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type)
   }
 
   func sinesAndCosines(

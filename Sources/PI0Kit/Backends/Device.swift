@@ -32,7 +32,7 @@ public struct Device: Sendable {
   /// - Throws: ``PI0Error/device(_:)`` where the device cannot be had, or that lists the names
   ///   there are.
   public init(
-    named name: String, weights: CardWeightFormat = .bfloat16
+    named name: String, weights: CardWeightFormat = .bfp8
   ) throws(PI0Error) {
     switch name {
     case "reference": self = .reference

@@ -19,8 +19,9 @@ struct Linear: Sendable {
     try x.linear(weight: weight, bias: bias, activation: activation)
   }
 
-  /// The same, element by element times `factor`.
-  func callAsFunction(_ x: Tensor, times factor: Tensor) throws(PI0Error) -> Tensor {
-    try x.linear(weight: weight, bias: bias, times: factor)
+  /// The same plus `residual`, where there is one.
+  func callAsFunction(_ x: Tensor, plus residual: Tensor?) throws(PI0Error) -> Tensor {
+    guard let residual else { return try self(x) }
+    return try x.linear(weight: weight, bias: bias, plus: residual)
   }
 }

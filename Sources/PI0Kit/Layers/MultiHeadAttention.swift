@@ -11,16 +11,23 @@ extension Linear {
       shape: [x.shape[0], heads, x.shape[1], weight.shape[0] / heads], type: check.promotedType)
   }
 
-  /// `[batch, heads, rows, width]`, the heads' values side by side, to `[batch, rows, outputs]`.
-  func fromHeads(_ x: Tensor) throws(PI0Error) -> Tensor {
+  /// `[batch, heads, rows, width]`, the heads' values side by side, to `[batch, rows, outputs]`; plus
+  /// `residual`, where there is one.
+  func fromHeads(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
     let check = try OperandCheck(
-      "linear from heads", [("x", x), ("weight", weight), ("bias", bias)])
+      "linear from heads",
+      [("x", x), ("weight", weight), ("bias", bias), ("residual", residual)])
     try check.requireFloats()
     try check.require(
       x.rank == 4 && x.shape[1] * x.shape[3] == weight.shape[1],
       "x must be [batch, heads, rows, width] with as many values a row as the layer has inputs")
+    let shape = [x.shape[0], x.shape[2], weight.shape[0]]
+    guard let residual else {
+      return try check.backend.linearFromHeads(
+        x, weight: weight, bias: bias, shape: shape, type: check.promotedType)
+    }
+    try check.require(residual.shape == shape, "the residual must be \(shape)")
     return try check.backend.linearFromHeads(
-      x, weight: weight, bias: bias, shape: [x.shape[0], x.shape[2], weight.shape[0]],
-      type: check.promotedType)
+      x, weight: weight, bias: bias, plus: residual, shape: shape, type: check.promotedType)
   }
 }

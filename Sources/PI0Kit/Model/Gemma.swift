@@ -39,8 +39,8 @@ struct Gemma: Sendable {
       let entry = try layer.selfAttention.keyAndValue(normalized, rotary: rotary)
       if index < layers.count - 1 {
         let attended = try layer.selfAttention(
-          normalized, rotary: rotary, keysAndValues: [entry], mask: mask)
-        x = try layer.feedForward(x + attended, modulation: nil)
+          normalized, rotary: rotary, keysAndValues: [entry], mask: mask, plus: x)
+        x = try layer.feedForward(attended, modulation: nil)
       }
       cache.layers.append(entry)
       onLayer(index + 1)
@@ -97,15 +97,18 @@ struct GemmaLayer: Sendable {
   ) throws(PI0Error) -> Tensor {
     let (normalized, gate) = try inputLayerNorm(x, modulation: modulation.input)
     let own = try selfAttention.keyAndValue(normalized, rotary: rotary)
-    let attended = try selfAttention(
-      normalized, rotary: rotary, keysAndValues: (past.map { [$0] } ?? []) + [own], mask: mask)
-    return try feedForward(x.residual(attended, gate: gate), modulation: modulation.postAttention)
+    let attended = try x.residual(gate: gate) { (x) throws(PI0Error) in
+      try selfAttention(
+        normalized, rotary: rotary, keysAndValues: (past.map { [$0] } ?? []) + [own], mask: mask,
+        plus: x)
+    }
+    return try feedForward(attended, modulation: modulation.postAttention)
   }
 
   /// The second half of the layer.
   func feedForward(_ x: Tensor, modulation: Tensor?) throws(PI0Error) -> Tensor {
     let (normalized, gate) = try postAttentionLayerNorm(x, modulation: modulation)
-    return try x.residual(mlp(normalized), gate: gate)
+    return try x.residual(gate: gate) { (x) throws(PI0Error) in try mlp(normalized, plus: x) }
   }
 }
 
@@ -137,17 +140,18 @@ struct GemmaAttention: Sendable {
       value: try value.toHeads(x, kvHeads))
   }
 
+  /// Attention of `x` to the keys, plus `residual`, where there is one.
   func callAsFunction(
     _ x: Tensor, rotary: RotaryEmbedding.Table, keysAndValues: [KeyValueCache.Layer],
-    mask: AttentionBias?
+    mask: AttentionBias?, plus residual: Tensor? = nil
   ) throws(PI0Error) -> Tensor {
     let query = try query.toHeads(x, heads).rotated(cosine: rotary.cosine, sine: rotary.sine)
     return try output.fromHeads(
-      .attention(query: query, segments: keysAndValues, bias: mask))
+      .attention(query: query, segments: keysAndValues, bias: mask), plus: residual)
   }
 }
 
-/// `down(gelu(gate(x)) * up(x))`.
+/// `down(gelu(gate(x)) * up(x))`, plus what it is given.
 struct GatedMLP: Sendable {
   let gate: Linear  // gate_proj
   let up: Linear  // up_proj
@@ -161,15 +165,18 @@ struct GatedMLP: Sendable {
       weights.at("down_proj"), inputs: size.mlpWidth, outputs: size.width, bias: false)
   }
 
-  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
-    try down(up(x, times: gate(x, activation: .geluTanh)))
+  func callAsFunction(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
+    try down(
+      x.gatedLinear(gate: gate.weight, up: up.weight, activation: .geluTanh), plus: residual)
   }
 }
 
 extension Tensor {
-  /// `x + y * gate`, or `x + y` where there is no gate.
-  func residual(_ y: Tensor, gate: Tensor?) throws(PI0Error) -> Tensor {
-    guard let gate else { return try self + y }
-    return try self + y * gate
+  /// `x + block * gate`. Where there is no gate the block is given `x`, and adds it.
+  func residual(
+    gate: Tensor?, _ block: (_ x: Tensor?) throws(PI0Error) -> Tensor
+  ) throws(PI0Error) -> Tensor {
+    guard let gate else { return try block(self) }
+    return try self + block(nil) * gate
   }
 }

@@ -65,8 +65,8 @@ struct SigLIPLayer: Sendable {
   }
 
   func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
-    let x = try x + selfAttention(layerNorm1(x))
-    return try x + mlp(layerNorm2(x))
+    let x = try selfAttention(layerNorm1(x), plus: x)
+    return try mlp(layerNorm2(x), plus: x)
   }
 }
 
@@ -85,14 +85,15 @@ struct SigLIPAttention: Sendable {
     heads = size.heads
   }
 
-  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
+  /// Attention of `x` to itself, plus `residual`, where there is one.
+  func callAsFunction(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
     let attended = try Tensor.attention(
       query: query.toHeads(x, heads), key: key.toHeads(x, heads), value: value.toHeads(x, heads))
-    return try output.fromHeads(attended)
+    return try output.fromHeads(attended, plus: residual)
   }
 }
 
-/// `fc2(gelu(fc1(x)))`.
+/// `fc2(gelu(fc1(x)))`, plus what it is given.
 struct SigLIPMLP: Sendable {
   let fc1: Linear  // fc1
   let fc2: Linear  // fc2
@@ -102,7 +103,7 @@ struct SigLIPMLP: Sendable {
     fc2 = Linear(weights.at("fc2"), inputs: size.mlpWidth, outputs: size.width)
   }
 
-  func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
-    try fc2(fc1(x, activation: .geluTanh))
+  func callAsFunction(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
+    try fc2(fc1(x, activation: .geluTanh), plus: residual)
   }
 }

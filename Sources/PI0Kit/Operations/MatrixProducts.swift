@@ -40,12 +40,40 @@ extension Tensor {
       type: check.promotedType)
   }
 
+  /// `residual + x · weightᵀ + bias`.
+  ///
+  /// - Parameter residual: of the result's shape.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  func linear(
+    weight: Tensor, bias: Tensor? = nil, plus residual: Tensor
+  ) throws(PI0Error) -> Tensor {
+    let (check, shape) = try linearCheck(weight, bias, residual)
+    try check.require(residual.shape == shape, "what is added must be \(shape)")
+    return try check.backend.linear(
+      self, weight: weight, bias: bias, plus: residual, shape: shape, type: check.promotedType)
+  }
+
+  /// `activation(x · gateᵀ) * (x · upᵀ)`, element by element.
+  ///
+  /// - Parameters:
+  ///   - gate: `[out, in]`.
+  ///   - up: of the same shape.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
+  func gatedLinear(
+    gate: Tensor, up: Tensor, activation: Activation
+  ) throws(PI0Error) -> Tensor {
+    let (check, shape) = try linearCheck(gate, nil, up)
+    try check.require(up.shape == gate.shape, "both weights must have the same shape")
+    return try check.backend.gatedLinear(
+      self, gate: gate, up: up, activation: activation, shape: shape, type: check.promotedType)
+  }
+
   /// Checks the operands of a linear layer and works out the result's shape.
   private func linearCheck(
-    _ weight: Tensor, _ bias: Tensor?, _ factor: Tensor? = nil
+    _ weight: Tensor, _ bias: Tensor?, _ other: Tensor? = nil
   ) throws(PI0Error) -> (check: OperandCheck, shape: [Int]) {
     let check = try OperandCheck(
-      "linear", [("x", self), ("weight", weight), ("bias", bias), ("factor", factor)])
+      "linear", [("x", self), ("weight", weight), ("bias", bias), ("other", other)])
     try check.requireFloats()
     try check.require(rank >= 1, "x needs at least one dimension")
     try check.require(weight.rank == 2, "weight must be [out, in]")

@@ -456,7 +456,8 @@ private struct GemmaContext {
       keysAndValues: (cache.map { [$0.layers[index]] } ?? []) + [own], mask: mask)
     if part == "attn" { return attended }
     let (again, _) = try layer.postAttentionLayerNorm(
-      x.residual(attended, gate: gate), modulation: modulation.layers[index].postAttention)
+      x + (gate.map { (gate) throws(PI0Error) in try attended * gate } ?? attended),
+      modulation: modulation.layers[index].postAttention)
     switch part {
     case "post_attention_layernorm": return again
     case "mlp": return try layer.mlp(again)

@@ -7,7 +7,7 @@ internal import TensixISA
 package struct CommandBuilder {
   package private(set) var commands: [Command] = []
   private(set) var scratch: [Matrix] = []
-  private let card: Card
+  let card: Card
   /// Of the last command; nil where it is not known.
   private var lastAccess: CommandAccess?
 
@@ -17,6 +17,9 @@ package struct CommandBuilder {
   private static let phases = 3
   /// With weights in float32, whose 11 bits the last phase sees.
   private static let allPhases = 4
+  /// With weights in bfp8 and many rows, where the matrix unit is the limit: weights are whole in the first two
+  /// phases, and activations without the last of their eight bits, which is 0.4 % of a product at most.
+  private static let gridPhases = 2
 
   var tiles: Int { card.tiles.count }
   /// All tiles of the card take part.
@@ -45,6 +48,11 @@ package struct CommandBuilder {
     try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
     let phases = weight.format == .float32 ? Self.allPhases : Self.phases
+    let product = Product(
+      a: a, weight: weight, factor: nil, bias: bias, residual: residual, activation: activation,
+      out: out, outColumn: outColumn,
+      phases: weight.format == .bfp8 ? Self.gridPhases : Self.phases)
+    if gridProduct(product) { return }
     if weightIsConstant {
       let product = ThinProduct(
         a: a, weight: weight, bias: bias, residual: residual, activation: activation, out: out,
@@ -113,6 +121,12 @@ package struct CommandBuilder {
       a.columns == gate.rows && gate.rows == up.rows && gate.columns == up.columns
         && gate.format == up.format, call, a, gate, up)
     try checkOutput(call, out, rows: a.rows, columns: gate.columns, at: 0)
+    if activation == .gelu {
+      let product = Product(
+        a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
+        phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases)
+      if gridProduct(product) { return true }
+    }
     return thinProduct(
       ThinProduct(
         a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,

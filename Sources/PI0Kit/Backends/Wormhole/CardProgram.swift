@@ -348,14 +348,35 @@ final class CardProgram: @unchecked Sendable {
   // MARK: - Commands
 
   func linear(
-    _ x: Matrix, weight: Matrix, bias: Matrix?, activation: Activation, into out: Matrix,
-    weightIsConstant: Bool
+    _ x: Matrix, weight: Matrix, bias: Matrix?, residual: Matrix? = nil, activation: Activation,
+    into out: Matrix, weightIsConstant: Bool
   ) throws(PI0Error) {
     try emit { (builder) throws(CardError) in
       try builder.linear(
-        x, weight, bias: bias, activation: activation.onCard, into: out,
+        x, weight, bias: bias, residual: residual, activation: activation.onCard, into: out,
         weightIsConstant: weightIsConstant)
     }
+  }
+
+  /// out = activation(x gate) * (x up), with weights that no command writes.
+  func gatedLinear(
+    _ x: Matrix, gate: Matrix, up: Matrix, activation: Activation, into out: Matrix
+  ) throws(PI0Error) {
+    var isDone = false
+    try emit { (builder) throws(CardError) in
+      isDone = try builder.gatedLinear(
+        x, gate: gate, up: up, activation: activation.onCard, into: out)
+    }
+    guard !isDone else { return }
+    let gated = try makeMatrix([out.rows, out.columns], as: out.format, zeros: false)
+    let product = try makeMatrix([out.rows, out.columns], as: out.format, zeros: false)
+    try linear(
+      x, weight: gate, bias: nil, activation: activation, into: gated, weightIsConstant: true)
+    try linear(
+      x, weight: up, bias: nil, activation: .none, into: product, weightIsConstant: true)
+    try binary(.multiply, product, gated, into: out)
+    recycle(gated)
+    recycle(product)
   }
 
   func binary(

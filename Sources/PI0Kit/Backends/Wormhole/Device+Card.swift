@@ -15,7 +15,7 @@ extension Device {
   /// - Throws: ``PI0Error/device(_:)`` where there is no such card, it is in use, or it does not
   ///   answer.
   public static func wormhole(
-    index: Int = 0, weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
+    index: Int = 0, weights: CardWeightFormat = .bfp8, activations: ElementType = .bfloat16
   ) throws(PI0Error) -> Device {
     let name = index == 0 ? "wormhole" : "wormhole\(index)"
     return try card(name, weights, activations) { () throws(CardError) in
@@ -30,7 +30,7 @@ extension Device {
   ///   - activations: how values are kept between operations, bfloat16 or float32.
   /// - Throws: ``PI0Error/device(_:)`` where the variable is not set or names no such library.
   public static func simulator(
-    weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
+    weights: CardWeightFormat = .bfp8, activations: ElementType = .bfloat16
   ) throws(PI0Error) -> Device {
     try card("simulator", weights, activations) { () throws(CardError) in
       try SimulatedTransport(bus: SimulatorLibrary.load())
@@ -45,7 +45,7 @@ extension Device {
   ///   - activations: how values are kept between operations, bfloat16 or float32.
   /// - Throws: ``PI0Error/device(_:)`` where there is no address space for its 12 GiB of DRAM.
   public static func emulator(
-    weights: CardWeightFormat = .bfloat16, activations: ElementType = .bfloat16
+    weights: CardWeightFormat = .bfp8, activations: ElementType = .bfloat16
   ) throws(PI0Error) -> Device {
     try card("emulator", weights, activations) { () throws(CardError) in
       try SimulatedTransport(bus: WormholeEmulator())

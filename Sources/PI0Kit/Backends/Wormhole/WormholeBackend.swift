@@ -31,6 +31,51 @@ final class WormholeBackend: Backend {
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
+    try linear(
+      x, weight: weight, bias: bias, activation: activation, residual: nil, shape: shape,
+      type: type)
+  }
+
+  func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard addsInProduct(residual), x.count > 0, weight.count > 0 else {
+      return try residual
+        + linear(x, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
+    }
+    return try linear(
+      x, weight: weight, bias: bias, activation: .none, residual: residual, shape: shape,
+      type: type)
+  }
+
+  /// Whether a product can add the tensor: one in float32 would lose by that.
+  private func addsInProduct(_ residual: Tensor) -> Bool {
+    activationFormat == .bfloat16 && residual.cardTensor?.matrix?.format == .bfloat16
+  }
+
+  func gatedLinear(
+    _ x: Tensor, gate: Tensor, up: Tensor, activation: Activation, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard x.count > 0, gate.count > 0 else {
+      return try onCPU([x, gate, up]) { (t) throws(PI0Error) in
+        try self.cpu.gatedLinear(
+          t[0], gate: t[1], up: t[2], activation: activation, shape: shape, type: type)
+      }
+    }
+    return try onCard([x], shape, type, like: x) { (program, out) throws(PI0Error) in
+      try program.gatedLinear(
+        program.matrix(of: x),
+        gate: self.session.weight(gate, transposed: true, as: self.weightFormat),
+        up: self.session.weight(up, transposed: true, as: self.weightFormat),
+        activation: activation, into: out)
+    }
+  }
+
+  private func linear(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, residual: Tensor?,
+    shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
     guard x.count > 0, weight.count > 0 else {
       return try onCPU([x, weight] + (bias.map { [$0] } ?? [])) { (t) throws(PI0Error) in
         try self.cpu.linear(
@@ -38,12 +83,14 @@ final class WormholeBackend: Backend {
           shape: shape, type: type)
       }
     }
-    return try onCard([x, bias], shape, type, like: x) { (program, out) throws(PI0Error) in
+    return try onCard([x, bias, residual], shape, type, like: x) {
+      (program, out) throws(PI0Error) in
       try program.linear(
         program.matrix(of: x),
         weight: self.session.weight(
           weight, transposed: true, as: self.weightFormat),
-        bias: program.row(of: bias), activation: activation, into: out, weightIsConstant: true)
+        bias: program.row(of: bias), residual: residual.map(program.matrix),
+        activation: activation, into: out, weightIsConstant: true)
     }
   }
 
@@ -308,6 +355,25 @@ final class WormholeBackend: Backend {
   func linearFromHeads(
     _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor {
+    try linearFromHeads(x, weight: weight, bias: bias, residual: nil, shape: shape, type: type)
+  }
+
+  func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    guard addsInProduct(residual), !shape.contains(0), x.count > 0 else {
+      return try residual
+        + linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type)
+    }
+    return try linearFromHeads(
+      x, weight: weight, bias: bias, residual: residual, shape: shape, type: type)
+  }
+
+  private func linearFromHeads(
+    _ x: Tensor, weight: Tensor, bias: Tensor?, residual: Tensor?, shape: [Int],
+    type: ElementType
+  ) throws(PI0Error) -> Tensor {
     guard !shape.contains(0), x.count > 0 else {
       return try onCPU([x, weight] + (bias.map { [$0] } ?? [])) { (t) throws(PI0Error) in
         try self.cpu.linearFromHeads(
@@ -315,13 +381,15 @@ final class WormholeBackend: Backend {
       }
     }
     let width = x.shape[3]
-    return try onCard([x, bias], shape, type, like: x) { (program, out) throws(PI0Error) in
+    return try onCard([x, bias, residual], shape, type, like: x) {
+      (program, out) throws(PI0Error) in
       try program.linear(
         program.heads(of: x),
         weight: self.session.weight(
           weight, transposed: true, as: self.weightFormat,
           heads: width % 32 == 0 ? nil : .rows(width: width)),
-        bias: program.row(of: bias), activation: .none, into: out, weightIsConstant: true)
+        bias: program.row(of: bias), residual: residual.map(program.matrix), activation: .none,
+        into: out, weightIsConstant: true)
     }
   }
 

@@ -1,0 +1,43 @@
+// Math thread: a grid product. SrcB stays for the columns of a block, and every SrcA is one of them.
+
+func multiplyGrid(_ command: GridProductCommand) {
+  let share = GridShare(command)
+  guard !share.isEmpty else { return }
+  setProductModes()
+  programLoop(Replay.product, phases: command.phases, release: 1)
+  // Steps that fit the thread's queue, which a simulated card does not guard.
+  let most: UInt32 = command.phases < 3 ? 3 : command.phases == 3 ? 2 : 1
+  var queued: UInt32 = 0
+  let addends: UInt32 = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
+  var half: UInt32 = 0
+  share.forEachBlock(command) { block in
+    begin(half: half)
+    if !block.startsSum {
+      // The sum may have been in Dst just now.
+      if share.groups * share.rows == 1 { Thread.await(Semaphore.mathToPack, is: 0) }
+      Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.sync))
+      Thread.push(Tensix.sempost(Semaphore.halfFree))
+      awaitUnpacked()
+    }
+    let tiles = command.accumulators(block)
+    let steps = block.endsSum ? block.steps + addends : block.steps
+    for _ in 0..<steps {
+      if queued == most {
+        Thread.take(Semaphore.multiplied)
+        queued -= 1
+      }
+      for tile in 4 * half..<4 * half + tiles {
+        selectDst(tile)
+        Thread.push(Tensix.mop())
+      }
+      Thread.push(Tensix.setrwcZero(release: 2))
+      Thread.push(Tensix.sempost(Semaphore.multiplied))
+      queued += 1
+    }
+    Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.sync))
+    Thread.push(Tensix.sempost(Semaphore.mathToPack))
+    half ^= 1
+  }
+  for _ in 0..<queued { Thread.take(Semaphore.multiplied) }
+  Thread.drain()
+}
