@@ -1,4 +1,4 @@
-// Math thread: thin products.
+// Math thread: thin products. What follows the sum is the pack thread's.
 
 func multiplyThin(_ command: ThinProductCommand) {
   setProductModes()
@@ -25,27 +25,7 @@ func multiplyThin(_ command: ThinProductCommand) {
     if command.residual != 0 {
       for row in first..<first + rows { accumulate(1, from: row) }
     }
-    activate(command.activation, tiles: rows, from: first)
-    if command.isGated {
-      for row in first..<first + rows { multiply(row, by: row + rows) }
-    }
     finish()
     half ^= 1
   }
-}
-
-/// A tile of Dst times another, element by element.
-@inline(never) func multiply(_ tile: UInt32, by factor: UInt32) {
-  beginVector()
-  selectDst(0)
-  for step: UInt32 in 0..<32 {
-    Thread.drain()
-    Thread.push(VectorUnit.load(0, row: 64 * tile + 2 * step))
-    Thread.push(VectorUnit.load(1, row: 64 * factor + 2 * step))
-    vector(VectorUnit.multiply(0, 0, 1))
-    Thread.push(VectorUnit.store(0, row: 64 * tile + 2 * step))
-  }
-  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
-  restoreModeThree()
-  Thread.drain()
 }

@@ -123,9 +123,12 @@ func packThinNormalize(_ command: NormalizeCommand) {
 
 func packThin(_ command: ThinProductCommand) {
   configurePackers(command.outFormat)
+  beginActivation(command.activation)
   var half: UInt32 = 0
   ThinShare(command).forEachColumn(command) { _ in
-    awaitMath()
+    awaitMathForVector()
+    activate(
+      command.activation, isGated: command.isGated, tiles: command.rows, from: 4 * half)
     for row in 0..<command.rows { packTile(4 * half + row, command.outFormat) }
     release()
     half ^= 1

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "25e50ead93f54b71c4da37d630df383813325fc2bbd6592ab402fcd61a2a294c";
+    "f5b4a8c316347d5e1d9cf620683a0bacbd5675f069f49afa5d29eaf09025c68e";
 
 /// Where a function begins.
 struct tx_function {
