@@ -41,6 +41,8 @@ package enum Operation {
   package static var thinProduct: UInt32 { 12 }
   /// `normalize` of few rows (``NormalizeCommand``).
   package static var thinNormalize: UInt32 { 13 }
+  /// Attention to all keys from that to parts of them (``AttentionCommand``).
+  package static var combine: UInt32 { 14 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

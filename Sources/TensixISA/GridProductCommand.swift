@@ -120,8 +120,6 @@ package struct GridProductCommand {
 package enum Stream {
   package static var weights: UInt32 { 0x18400 }
   package static var activations: UInt32 { 0x18600 }
-  /// Of ``AttentionCommand/sharesKeys``: the number of the command whose keys the member of a column has sent.
-  @inline(__always) package static func keys(_ member: UInt32) -> UInt32 { 0x18D00 + 16 * member }
   package static var byteCount: UInt32 { 0x200 }
 
   /// The number of the last batch, plus 1, that has come from the member.

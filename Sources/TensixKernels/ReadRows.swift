@@ -90,13 +90,15 @@ func readRotate(_ command: RotateCommand) {
 /// Keys and values stay for all units that share them; a query and its mask come when the one before
 /// is no longer needed.
 func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
+  if command.parts != 1 || command.sharesKeys { shareKeys(command, sequence) }
   let left = CircularBuffer.left(DataFormat.bfloat16)
-  if command.sharesKeys { shareKeys(command, sequence) }
   command.forEachUnit { unit in
     let held = unit.startsGroup ? 0 : command.keyTiles
     while left.full != held {}
     var requests = TileRequests()
-    if unit.startsGroup, !command.sharesKeys { requestKeys(command, unit, &requests) }
+    if unit.startsGroup && command.parts == 1 && !command.sharesKeys {
+      requestKeys(command, unit, &requests)
+    }
     for column in 0..<command.headColumns {
       requests.add(
         base: command.q, page: command.queryPage(unit, column: column), bytes: 2048,
@@ -106,7 +108,8 @@ func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
       let row = unit.row % command.maskRows
       for key in 0..<command.keys {
         requests.add(
-          base: command.mask, page: key * command.maskRows + row, bytes: 2048,
+          base: command.mask, page: (command.firstKey + key) * command.maskRows + row,
+          bytes: 2048,
           to: command.maskSlot(key))
       }
     }
@@ -115,51 +118,26 @@ func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
   }
 }
 
-/// Rows of tiles of keys and values, by the tiles of a column in turn.
+/// Keys and values of a part come to all tiles of its column, each by one of them.
 func shareKeys(_ command: AttentionCommand, _ sequence: UInt32) {
-  let index = Memory[Control.tileIndex], columns = GridProductCommand.gridColumns
-  let members = Memory[Control.tileCount] / columns, own = index / columns
-  let rectangle = NoC.sharing.column(of: Memory[Buffer.tiles + 4 * index])
-  var requests = TileRequests()
-  func forEachRow(_ body: (_ slot: UInt32, _ base: UInt32, _ row: UInt32) -> Void) {
-    var row = own
-    while row < 2 * command.keys {
-      let isKey = row < command.keys, key = isKey ? row : row - command.keys
-      let isFirst = key < command.firstKeys
-      body(
-        command.keySlot(row, 0),
-        isFirst
-          ? (isKey ? command.firstK : command.firstV)
-          : (isKey ? command.secondK : command.secondV),
-        isFirst ? key : key - command.firstKeys)
-      row += members
-    }
+  let share = ThinShare(inColumn: true), count = command.keyTiles
+  requestShared(count, share) { number, slot in
+    let isValue = number >= count / 2
+    let tile = isValue ? number - count / 2 : number
+    let key = command.firstKey + tile / command.headColumns
+    let isFirst = key < command.firstKeys
+    let row = isFirst ? key : key - command.firstKeys
+    let k = isFirst ? command.firstK : command.secondK
+    let v = isFirst ? command.firstV : command.secondV
+    request(
+      base: isValue ? v : k, page: row * command.keyStride + tile % command.headColumns,
+      bytes: 2048, to: slot)
   }
-  forEachRow { slot, base, row in
-    for column in 0..<command.headColumns {
-      requests.add(
-        base: base, page: row * command.keyStride + column, bytes: 2048, to: slot + 2048 * column)
-    }
+  while !hasShared {}
+  sendShared(count, share, sequence)
+  for member in 0..<min(count, share.members) {
+    Memory.wait(Control.sent(member)) { $0 == sequence }
   }
-  requests.wait()
-  guard members > 1 else { return }
-  NoC.sharing.tag(4)
-  forEachRow { slot, _, _ in
-    var column: UInt32 = 0
-    while column < command.headColumns {
-      let count = min(4, command.headColumns - column)
-      NoC.sharing.multicast(
-        slot + 2048 * column, to: slot + 2048 * column, bytes: 2048 * count, rectangle: rectangle)
-      column += count
-    }
-  }
-  Memory[Stream.keys(own)] = sequence
-  Memory.settle(Stream.keys(own))
-  NoC.sharing.multicast(
-    Stream.keys(own), to: Stream.keys(own), bytes: 4, rectangle: rectangle)
-  // This tile's L1 is not free before all have sent to it, whether it has work or not.
-  for member in 0..<members { Memory.wait(Stream.keys(member)) { $0 == sequence } }
-  while !NoC.sharing.hasSent(4) {}
 }
 
 func requestKeys(

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "a39c1a67cd2a9b0bd975fbc0cda288b4469f8c64cbffa26a72c4584f75878047";
+    "af84e879224cff0437c803a59a69159154c2d85e743b5983f68992874861b949";
 
 /// Where a function begins.
 struct tx_function {
