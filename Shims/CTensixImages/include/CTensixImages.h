@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "af84e879224cff0437c803a59a69159154c2d85e743b5983f68992874861b949";
+    "a89f5b5260a8da36f15379c64c00d841044d60ce711bf11ccf40f809393d2d9d";
 
 /// Where a function begins.
 struct tx_function {
