@@ -157,7 +157,6 @@ private struct Routines {
   endVector()
 }
 
-
 /// The sum of a row's squares is on the diagonal of its product with its transpose.
 func normalizeThin(_ command: NormalizeCommand) {
   let routines = Routines(command)

@@ -6,31 +6,16 @@ func packGrid(_ command: GridProductCommand) {
   guard !share.isEmpty else { return }
   var packsResults = command.chunks == 1
   configurePackers(packsResults ? command.outFormat : DataFormat.float32)
-  var routine: Routine?
-  if command.activation != ActivationCode.none {
-    setAddressMode(3, sources: 0, destination: 0)
-    Thread.push(Tensix.setrwcZero())
-    setGateConstants(command.activation)
-    Thread.drain()
-    if !command.isGated { routine = gateRoutine(command.activation) }
-  }
-  var factor: UInt32 = 0
+  var activation = PackedActivation(command.activation, isGated: command.isGated)
   var half: UInt32 = 0
   share.forEachBlock(command) { block in
-    Thread.push(
-      Tensix.semwaitWhileZero(
-        Semaphore.mathToPack, blocking: Block.tdma | Block.vector))
+    awaitMathForVector()
     if block.endsSum {
       if !packsResults {
         packsResults = true
         takeFromDst(command.outFormat)
       }
-      // The second half of a narrower group stands elsewhere.
-      if command.isGated, factor != 64 * block.columns {
-        factor = 64 * block.columns
-        routine = gateRoutine(command.activation, factor: factor)
-      }
-      if let routine { finishBlock(routine, columns: block.columns, from: 4 * half) }
+      activation.apply(tiles: block.columns, from: 4 * half)
       for column in 0..<block.columns { packTile(4 * half + column, command.outFormat) }
     } else {
       for tile in 0..<command.accumulators(block) {
@@ -43,6 +28,11 @@ func packGrid(_ command: GridProductCommand) {
   }
 }
 
+@inline(__always) func awaitMathForVector() {
+  Thread.push(
+    Tensix.semwaitWhileZero(Semaphore.mathToPack, blocking: Block.tdma | Block.vector))
+}
+
 /// The packers have left partial sums, in fp32, and go on to results.
 private func takeFromDst(_ format: UInt32) {
   guard format == DataFormat.bfloat16 else { return }
@@ -52,11 +42,36 @@ private func takeFromDst(_ format: UInt32) {
   configurePackers(format)
 }
 
-/// The activation, and in a gated product that with the second half of the accumulators.
-@inline(never)
-private func finishBlock(_ routine: Routine, columns: UInt32, from first: UInt32) {
-  Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.vector))
-  for column in 0..<columns { gateTile(first + column, routine) }
-  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.tdma))
-  Thread.drain()
+/// An activation that the vector unit computes for this thread.
+struct PackedActivation {
+  private let code: UInt32
+  private let isGated: Bool
+  /// Of the rows behind a tile where its factor begins.
+  private var factor: UInt32 = .max
+  private var routine: Routine?
+
+  @inline(never) init(_ code: UInt32, isGated: Bool) {
+    self.code = code
+    self.isGated = isGated
+    guard code != ActivationCode.none else { return }
+    setAddressMode(3, sources: 0, destination: 0)
+    Thread.push(Tensix.setrwcZero())
+    setGateConstants(code)
+    Thread.drain()
+  }
+
+  /// The activation of some tiles of Dst, and where it is gated their product with as many tiles behind them.
+  @inline(never) mutating func apply(tiles: UInt32, from first: UInt32) {
+    guard code != ActivationCode.none else { return }
+    let behind = isGated ? 64 * tiles : 0
+    if factor != behind {
+      factor = behind
+      routine = gateRoutine(code, factor: behind)
+    }
+    guard let routine else { return }
+    Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.vector))
+    for tile in first..<first + tiles { gateTile(tile, routine) }
+    Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.tdma))
+    Thread.drain()
+  }
 }

@@ -190,6 +190,9 @@ final class CardRowTests: DeviceTestCase {
     try checkAttention(rows: 32, keys: [32], heads: 1, sharedHeads: 1, width: 32)
     try checkAttention(rows: 64, keys: [64], heads: 4, sharedHeads: 4, width: 96, batch: 3)
     try checkAttention(rows: 50, keys: [50], heads: 8, sharedHeads: 1, width: 256)
+    // All of a column's tiles have the same keys, and some no work.
+    try checkAttention(
+      rows: 330, keys: [300, 40], heads: 5, sharedHeads: 1, width: 64, masked: true)
     try checkAttention(
       rows: 51, keys: [268, 51], heads: 8, sharedHeads: 1, width: 256, masked: true)
     try checkAttention(rows: 33, keys: [7, 33], heads: 6, sharedHeads: 2, width: 32, masked: true)
