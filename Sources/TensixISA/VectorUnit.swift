@@ -63,9 +63,9 @@ package enum VectorUnit {
   @inline(__always) package static func rotateRow(_ to: UInt32, _ from: UInt32) -> UInt32 {
     0x94 << 24 | from << 8 | to << 4 | 3
   }
-  /// By 1 as unsigned bits.
-  @inline(__always) package static func shiftRightOnce(_ register: UInt32) -> UInt32 {
-    0x7A << 24 | 0xFFF << 12 | register << 4 | 1
+  /// As unsigned bits.
+  @inline(__always) package static func shiftRight(_ register: UInt32, _ count: UInt32) -> UInt32 {
+    0x7A << 24 | (0x1000 - count) << 12 | register << 4 | 1
   }
   @inline(__always) package static func shiftLeft(_ register: UInt32, _ count: UInt32) -> UInt32 {
     0x7A << 24 | count << 12 | register << 4 | 1

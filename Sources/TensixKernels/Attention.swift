@@ -1,6 +1,6 @@
 // Math thread: attention. Scores of four tiles of keys are in Dst at a time; what is known of the rows stays
 // in tiles 6 and 7. Scores come twice: first for the maximum of each row, then for the probabilities
-// 2^((score - maximum) scale / ln 2). They are not divided by their sum; the result is.
+// 2^((score - maximum) scale / ln 2); those of four tiles or less stay. They are not divided by their sum; the result is.
 
 private enum Place {
   /// Sums of probabilities, later 1 / sum.
@@ -22,7 +22,7 @@ func attend(_ command: AttentionCommand) {
     finishMaximum(command)
     forEachChunk(command) { first, count in
       if first != 0 { takeDst() }
-      score(command, count)
+      if command.keys > 4 { score(command, count) }
       exponentiate(command, count)
       finish()
     }
@@ -32,11 +32,29 @@ func attend(_ command: AttentionCommand) {
       let count = min(4, command.headColumns - column)
       takeDst()
       weigh(command, count, sums: column == 0)
-      divide(count, isFirst: column == 0)
+      if command.parts == 1 { divide(count, isFirst: column == 0) }
       finish()
       column += count
     }
+    if command.parts != 1 {
+      takeDst()
+      keepState()
+      finish()
+    }
   }
+}
+
+/// The maximum to the left half of the tile of sums.
+@inline(never) func keepState() {
+  beginVector()
+  selectDst(0)
+  for strip: UInt32 in 0..<8 {
+    Thread.push(VectorUnit.load(0, row: vectorRow(Place.maximum, strip, 0)))
+    Thread.push(VectorUnit.store(0, row: vectorRow(Place.sum, strip, 0)))
+    Thread.push(VectorUnit.store(0, row: vectorRow(Place.sum, strip, 1)))
+    Thread.drain()
+  }
+  endVector()
 }
 
 @inline(__always) func forEachChunk(
@@ -93,6 +111,11 @@ func attend(_ command: AttentionCommand) {
     Thread.push(VectorUnit.load(0, row: place))
     combineRow { vector(VectorUnit.sort(larger: 0, smaller: 1)) }
     vector(VectorUnit.multiply(0, 0, 7))
+    if command.parts != 1 {
+      // Others get it in bfloat16; any number near the maximum will do, if all use the same.
+      Thread.push(VectorUnit.shiftRight(0, 16))
+      Thread.push(VectorUnit.shiftLeft(0, 16))
+    }
     Thread.push(VectorUnit.store(0, row: place))
     Thread.drain()
   }
@@ -167,6 +190,120 @@ func attend(_ command: AttentionCommand) {
       }
       Thread.drain()
     }
+  }
+  endVector()
+}
+
+// MARK: - Parts
+
+/// Tiles of Dst: a part's state and columns come to the lower half.
+private enum Parts {
+  /// Sums over the parts; columns are behind one another.
+  static var columns: UInt32 { 4 }
+  static var sum: UInt32 { 6 }
+  /// Minus the largest of the maxima.
+  static var least: UInt32 { 7 }
+}
+
+/// Parts are added with the weights 2^(own maximum - largest maximum), and divided by the sum.
+func combineParts(_ command: AttentionCommand) {
+  command.withCombined { _, _ in
+    setProductModes()
+    programLoop(Replay.product, phases: 3, release: 2)
+    takeDst()
+    for part in 0..<command.parts {
+      take(1)
+      findLeast(isFirst: part == 0)
+    }
+    for part in 0..<command.parts {
+      take(1 + command.combinedColumns)
+      addPart(command.combinedColumns, isFirst: part == 0)
+    }
+    divideParts(command.combinedColumns)
+    finish()
+  }
+}
+
+@inline(never) func findLeast(isFirst: Bool) {
+  beginVector()
+  selectDst(0)
+  for strip: UInt32 in 0..<8 {
+    let place = vectorRow(Parts.least, strip, 0)
+    Thread.push(VectorUnit.load(0, row: vectorRow(0, strip, 0)))
+    if !isFirst {
+      Thread.push(VectorUnit.load(1, row: place))
+      vector(VectorUnit.sort(larger: 1, smaller: 0))
+    }
+    Thread.push(VectorUnit.store(0, row: place))
+    Thread.drain()
+  }
+  endVector()
+}
+
+/// The first part's sums are stored, not added: a row that was zeroed is read again only when all of it is
+/// written.
+@inline(never) func addPart(_ columns: UInt32, isFirst: Bool) {
+  @inline(__always) func add(_ place: UInt32) {
+    if isFirst {
+      vector(VectorUnit.multiply(3, 0, 2))
+    } else {
+      Thread.push(VectorUnit.load(3, row: place))
+      vector(VectorUnit.mad(3, 0, 2, 3))
+    }
+    Thread.push(VectorUnit.store(3, row: place))
+  }
+  beginVector()
+  selectDst(0)
+  setVectorConstant(11, 0xBF80_0000)  // -1
+  setVectorConstant(13, 0x4B40_0000)  // 1.5 * 2^23
+  setVectorConstant(14, 0xC2FC_0000)  // -126
+  setVectorRegister(6, 0x3F31_7AFE)
+  for strip: UInt32 in 0..<8 {
+    Thread.push(VectorUnit.load(0, row: vectorRow(0, strip, 0)))
+    Thread.push(VectorUnit.load(3, row: vectorRow(Parts.least, strip, 0)))
+    Thread.push(VectorUnit.negate(0, 0))
+    vector(VectorUnit.add(0, 0, 3))
+    // L2 = 2^L0, as above.
+    vector(VectorUnit.raise(0, to: 14))
+    vector(VectorUnit.add(1, 0, 13))
+    vector(VectorUnit.mad(2, 1, 11, 13))
+    vector(VectorUnit.add(0, 2, 0))
+    Thread.push(VectorUnit.loadShort(2, 0x3D61_0000))
+    vector(VectorUnit.multiply(2, 0, 2))
+    vector(VectorUnit.addShort(2, 0x3E78_0000))
+    vector(VectorUnit.mad(2, 2, 0, 6))
+    vector(VectorUnit.mad(2, 2, 0, VectorUnit.one))
+    Thread.push(VectorUnit.shiftLeft(1, 23))
+    Thread.push(VectorUnit.integerAdd(2, 1))
+    Thread.push(VectorUnit.load(0, row: vectorRow(0, strip, 2)))
+    add(vectorRow(Parts.sum, strip, 0))
+    for column in 0..<columns {
+      for v: UInt32 in 0..<4 {
+        Thread.push(VectorUnit.load(0, row: vectorRow(1 + column, strip, v)))
+        add(vectorRow(Parts.columns + column, strip, v))
+      }
+    }
+    Thread.drain()
+  }
+  endVector()
+}
+
+/// To the lower half.
+@inline(never) func divideParts(_ columns: UInt32) {
+  beginVector()
+  selectDst(0)
+  setVectorRegister(7, 0x7EF3_11C7)
+  for strip: UInt32 in 0..<8 {
+    Thread.push(VectorUnit.load(0, row: vectorRow(Parts.sum, strip, 0)))
+    reciprocal(guess: 7)
+    for column in 0..<columns {
+      for v: UInt32 in 0..<4 {
+        Thread.push(VectorUnit.load(3, row: vectorRow(Parts.columns + column, strip, v)))
+        vector(VectorUnit.multiply(3, 3, 0))
+        Thread.push(VectorUnit.store(3, row: vectorRow(column, strip, v)))
+      }
+    }
+    Thread.drain()
   }
   endVector()
 }

@@ -72,6 +72,8 @@ struct CircularBuffer {
 
   /// The number of the first tile, which need not be there yet.
   @inline(__always) var first: UInt32 { number(at: Memory[popped]) }
+  /// The first tile that is not there yet.
+  @inline(__always) var end: UInt32 { Memory[pushed] &>> shift }
   /// Waits for tile `number`, which has not been popped.
   @inline(__always) func wait(for number: UInt32) {
     while Int32(bitPattern: Memory[pushed] &- number &<< shift) <= 0 {}

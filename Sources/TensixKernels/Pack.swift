@@ -19,6 +19,7 @@
     case Operation.normalize: packNormalize(NormalizeCommand(sequence))
     case Operation.rotate: packRotate(RotateCommand(sequence))
     case Operation.attention: packAttention(AttentionCommand(sequence))
+    case Operation.combine: packCombined(AttentionCommand(sequence))
     case Operation.gridProduct: packGrid(GridProductCommand(sequence))
     case Operation.thinProduct: packThin(ThinProductCommand(sequence))
     case Operation.thinNormalize: packThinNormalize(NormalizeCommand(sequence))
@@ -94,6 +95,20 @@ func packAttention(_ command: AttentionCommand) {
       releaseAll()
       column += count
     }
+    if command.parts != 1 {
+      awaitMath()
+      packTile(6, DataFormat.bfloat16)  // what is known of the rows
+      releaseAll()
+    }
+  }
+}
+
+func packCombined(_ command: AttentionCommand) {
+  command.withCombined { _, _ in
+    configurePackers(DataFormat.bfloat16)
+    awaitMath()
+    for column in 0..<command.combinedColumns { packTile(column, DataFormat.bfloat16) }
+    releaseAll()
   }
 }
 
@@ -108,9 +123,12 @@ func packThinNormalize(_ command: NormalizeCommand) {
 
 func packThin(_ command: ThinProductCommand) {
   configurePackers(command.outFormat)
+  beginActivation(command.activation)
   var half: UInt32 = 0
   ThinShare(command).forEachColumn(command) { _ in
-    awaitMath()
+    awaitMathForVector()
+    activate(
+      command.activation, isGated: command.isGated, tiles: command.rows, from: 4 * half)
     for row in 0..<command.rows { packTile(4 * half + row, command.outFormat) }
     release()
     half ^= 1

@@ -6,23 +6,17 @@ func packGrid(_ command: GridProductCommand) {
   guard !share.isEmpty else { return }
   var packsResults = command.chunks == 1
   configurePackers(packsResults ? command.outFormat : DataFormat.float32)
-  if command.activation != ActivationCode.none {
-    setAddressMode(3, sources: 0, destination: 0)
-    Thread.push(Tensix.setrwcZero())
-    setGateConstants(command.activation)
-    Thread.drain()
-  }
+  beginActivation(command.activation)
   var half: UInt32 = 0
   share.forEachBlock(command) { block in
-    Thread.push(
-      Tensix.semwaitWhileZero(
-        Semaphore.mathToPack, blocking: Block.tdma | Block.vector))
+    awaitMathForVector()
     if block.endsSum {
       if !packsResults {
         packsResults = true
         takeFromDst(command.outFormat)
       }
-      finishBlock(command, columns: block.columns, from: 4 * half)
+      activate(
+        command.activation, isGated: command.isGated, tiles: block.columns, from: 4 * half)
       for column in 0..<block.columns { packTile(4 * half + column, command.outFormat) }
     } else {
       for tile in 0..<command.accumulators(block) {
@@ -35,6 +29,11 @@ func packGrid(_ command: GridProductCommand) {
   }
 }
 
+@inline(__always) func awaitMathForVector() {
+  Thread.push(
+    Tensix.semwaitWhileZero(Semaphore.mathToPack, blocking: Block.tdma | Block.vector))
+}
+
 /// The packers have left partial sums, in fp32, and go on to results.
 private func takeFromDst(_ format: UInt32) {
   guard format == DataFormat.bfloat16 else { return }
@@ -44,19 +43,28 @@ private func takeFromDst(_ format: UInt32) {
   configurePackers(format)
 }
 
-/// The activation, and the product with the second half of the accumulators.
+/// What the vector unit needs of an activation.
+@inline(never) func beginActivation(_ activation: UInt32) {
+  guard activation != ActivationCode.none else { return }
+  setAddressMode(3, sources: 0, destination: 0)
+  Thread.push(Tensix.setrwcZero())
+  setGateConstants(activation)
+  Thread.drain()
+}
+
+/// The activation of some tiles of Dst, and their product with as many tiles behind them.
 @inline(never)
-private func finishBlock(_ command: GridProductCommand, columns: UInt32, from first: UInt32) {
-  guard command.activation != ActivationCode.none else { return }
+func activate(_ activation: UInt32, isGated: Bool, tiles: UInt32, from first: UInt32) {
+  guard activation != ActivationCode.none else { return }
   Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.vector))
-  for column in 0..<columns {
-    selectDst(first + column)
+  for tile in 0..<tiles {
+    selectDst(first + tile)
     for step: UInt32 in 0..<16 {
       if step & 3 == 0 { Thread.drain() }
-      if command.isGated {
-        gate(row: 4 * step, gelu: true, factor: 64 * columns)
+      if isGated {
+        gate(row: 4 * step, gelu: true, factor: 64 * tiles)
       } else {
-        gate(row: 4 * step, gelu: command.activation == ActivationCode.gelu)
+        gate(row: 4 * step, gelu: activation == ActivationCode.gelu)
       }
     }
   }

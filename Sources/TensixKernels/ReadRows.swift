@@ -89,13 +89,14 @@ func readRotate(_ command: RotateCommand) {
 
 /// Keys and values stay for all units that share them; a query and its mask come when the one before
 /// is no longer needed.
-func readAttention(_ command: AttentionCommand) {
+func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
+  if command.parts != 1 { shareKeys(command, sequence) }
   let left = CircularBuffer.left(DataFormat.bfloat16)
   command.forEachUnit { unit in
     let held = unit.startsGroup ? 0 : command.keyTiles
     while left.full != held {}
     var requests = TileRequests()
-    if unit.startsGroup { requestKeys(command, unit, &requests) }
+    if unit.startsGroup && command.parts == 1 { requestKeys(command, unit, &requests) }
     for column in 0..<command.headColumns {
       requests.add(
         base: command.q, page: command.queryPage(unit, column: column), bytes: 2048,
@@ -105,12 +106,35 @@ func readAttention(_ command: AttentionCommand) {
       let row = unit.row % command.maskRows
       for key in 0..<command.keys {
         requests.add(
-          base: command.mask, page: key * command.maskRows + row, bytes: 2048,
+          base: command.mask, page: (command.firstKey + key) * command.maskRows + row,
+          bytes: 2048,
           to: command.maskSlot(key))
       }
     }
     requests.wait()
     left.push(command.unitTiles + (unit.startsGroup ? command.keyTiles : 0))
+  }
+}
+
+/// Keys and values of a part come to all tiles of its column, each by one of them.
+func shareKeys(_ command: AttentionCommand, _ sequence: UInt32) {
+  let share = ThinShare(inColumn: true), count = command.keyTiles
+  requestShared(count, share) { number, slot in
+    let isValue = number >= count / 2
+    let tile = isValue ? number - count / 2 : number
+    let key = command.firstKey + tile / command.headColumns
+    let isFirst = key < command.firstKeys
+    let row = isFirst ? key : key - command.firstKeys
+    let k = isFirst ? command.firstK : command.secondK
+    let v = isFirst ? command.firstV : command.secondV
+    request(
+      base: isValue ? v : k, page: row * command.keyStride + tile % command.headColumns,
+      bytes: 2048, to: slot)
+  }
+  while !hasShared {}
+  sendShared(count, share, sequence)
+  for member in 0..<min(count, share.members) {
+    Memory.wait(Control.sent(member)) { $0 == sequence }
   }
 }
 

@@ -97,8 +97,8 @@ func readThin(_ command: ThinProductCommand, _ sequence: UInt32) {
     }
   }
   NoC.reading.tag(0)
-  while !NoC.reading.isDone(Transaction.activations) { weights.advance() }
-  sendActivations(command, share, sequence)
+  while !hasShared { weights.advance() }
+  sendShared(command.activations, share, sequence)
   var received: UInt32 = 0
   while received < command.activations || !weights.isFinished {
     weights.advance()
@@ -118,8 +118,8 @@ func readThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
     requestAddend(command.bias, page: column, &number)
   }
   NoC.reading.tag(0)
-  while !NoC.reading.isDone(Transaction.activations) {}
-  sendActivations(sharing, share, sequence)
+  while !hasShared {}
+  sendShared(sharing.activations, share, sequence)
   var received: UInt32 = 0
   while received < sharing.activations {
     receiveActivation(sharing, share, sequence, &received)
@@ -131,17 +131,29 @@ func readThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
 
 /// Asks for this tile's activations, each to where everybody will have it.
 @inline(never) func requestActivations(_ command: ThinProductCommand, _ share: ThinShare) {
-  NoC.reading.tag(Transaction.activations)
-  var number = share.member
-  while number < command.activations {
+  requestShared(command.activations, share) { number, slot in
     let page =
       number % command.rows * command.aStride + share.plane * command.steps
       + number / command.rows
-    request(
-      base: command.a, page: page, bytes: 2048, to: ThinProductCommand.activation(number))
-    number += share.members
+    request(base: command.a, page: page, bytes: 2048, to: slot)
   }
 }
+
+/// Of `count` tiles that are shared, this one's.
+@inline(__always) func requestShared(
+  _ count: UInt32, _ share: ThinShare, _ request: (_ number: UInt32, _ slot: UInt32) -> Void
+) {
+  NoC.reading.tag(Transaction.activations)
+  var number = share.member
+  while number < count {
+    request(number, ThinProductCommand.activation(number))
+    number += share.members
+  }
+  NoC.reading.tag(0)
+}
+
+/// What was asked for is here.
+@inline(__always) var hasShared: Bool { NoC.reading.isDone(Transaction.activations) }
 
 @inline(__always) func requestAddend(_ base: UInt32, page: UInt32, _ number: inout UInt32) {
   guard base != 0 else { return }
@@ -149,16 +161,14 @@ func readThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
   number += 1
 }
 
-/// Multicasts this tile's activations, then says so.
-@inline(never) func sendActivations(
-  _ command: ThinProductCommand, _ share: ThinShare, _ sequence: UInt32
-) {
-  guard share.member < command.activations else { return }
+/// Multicasts this tile's of `count` tiles, then says so.
+@inline(never) func sendShared(_ count: UInt32, _ share: ThinShare, _ sequence: UInt32) {
+  guard share.member < count else { return }
   let noc = NoC.sharing
   let place = Memory[Buffer.tiles + 4 * Memory[Control.tileIndex]]
-  let rectangle = command.planes == 1 ? noc.allTiles : noc.column(of: place)
+  let rectangle = share.inColumn ? noc.column(of: place) : noc.allTiles
   var number = share.member
-  while number < command.activations {
+  while number < count {
     let address = ThinProductCommand.activation(number)
     noc.multicast(address, to: address, bytes: 2048, rectangle: rectangle)
     number += share.members

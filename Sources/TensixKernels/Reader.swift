@@ -18,7 +18,7 @@
     case Operation.reshape: readReshape(ReshapeCommand(sequence))
     case Operation.normalize: readNormalize(NormalizeCommand(sequence))
     case Operation.rotate: readRotate(RotateCommand(sequence))
-    case Operation.attention: readAttention(AttentionCommand(sequence))
+    case Operation.attention: readAttention(AttentionCommand(sequence), sequence)
     case Operation.patches: readPatches(PatchesCommand(sequence))
     case Operation.gridProduct: readGrid(GridProductCommand(sequence))
     case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence)

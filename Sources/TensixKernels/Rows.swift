@@ -40,7 +40,7 @@ func endVector(transposed: Bool = false) {
 /// 1 / sqrt(L0) to L0; L1 and L2 are lost. `guess` holds 0x5F3759DF, `half` 1.5.
 @inline(__always) func reciprocalRoot(guess: UInt32, half: UInt32) {
   Thread.push(VectorUnit.move(1, 0))
-  Thread.push(VectorUnit.shiftRightOnce(1))
+  Thread.push(VectorUnit.shiftRight(1, 1))
   Thread.push(VectorUnit.integerSubtract(1, from: guess))
   Thread.push(VectorUnit.loadShort(2, 0xBF00_0000))  // -0.5
   vector(VectorUnit.multiply(0, 0, 2))

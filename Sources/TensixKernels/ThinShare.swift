@@ -7,22 +7,23 @@ extension ThinProductCommand {
   }
 }
 
-/// The tiles that share activations, and this one among them.
+/// The tiles that share activations, or keys, and this one among them.
 struct ThinShare {
-  /// The part of the sum.
+  /// The tiles of a column of the grid, not all.
+  let inColumn: Bool
+  /// The part of the sum, or of the keys.
   let plane: UInt32
   /// This tile's number; it takes every `members`-th column from there on.
   let member: UInt32
   let members: UInt32
 
-  @inline(__always) init(_ command: ThinProductCommand) {
+  @inline(__always) init(_ command: ThinProductCommand) { self.init(inColumn: command.planes != 1) }
+
+  @inline(__always) init(inColumn: Bool) {
     let index = Memory[Control.tileIndex], count = Memory[Control.tileCount]
-    if command.planes == 1 {
-      (plane, member, members) = (0, index, count)
-    } else {
-      let columns = ThinProductCommand.gridColumns
-      (plane, member, members) = (index % columns, index / columns, count / columns)
-    }
+    let columns = inColumn ? ThinProductCommand.gridColumns : 1
+    self.inColumn = inColumn
+    (plane, member, members) = (index % columns, index / columns, count / columns)
   }
 
   @inline(__always) func forEachColumn(

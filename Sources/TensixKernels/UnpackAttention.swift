@@ -8,9 +8,10 @@ func unpackAttention(_ command: AttentionCommand) {
   command.forEachUnit { unit in
     let needed = command.keyTiles + command.unitTiles
     while left.full != needed {}
-    // Scores are computed twice: for their maximum, and again for the probabilities.
+    // More scores than Dst holds are computed twice: for their maximum, and again for the probabilities.
     setTransposed(true)
-    for _ in 0..<2 { unpackScores(command) }
+    unpackScores(command)
+    if command.keys > 4 { unpackScores(command) }
     left.pop(command.unitTiles)
 
     packed &+= 1
@@ -53,5 +54,24 @@ func unpackValues(_ command: AttentionCommand) {
     }
     finishUnpacking()
     column = end
+  }
+}
+
+/// What is known of the rows of each part, and again with its columns.
+func unpackParts(_ command: AttentionCommand) {
+  command.withCombined { _, _ in
+    let bfloat16 = DataFormat.bfloat16, columns = command.combinedColumns
+    configureSources(a: bfloat16, b: bfloat16, out: bfloat16)
+    func unpack(_ part: UInt32, _ number: UInt32) {
+      unpackTile(Unpacker.sourceA, from: command.partSlot(part, number))
+      unpackTile(Unpacker.sourceB, from: Buffer.identity)
+    }
+    for part in 0..<command.parts { unpack(part, columns) }
+    finishUnpacking()
+    for part in 0..<command.parts {
+      unpack(part, columns)
+      for column in 0..<columns { unpack(part, column) }
+      finishUnpacking()
+    }
   }
 }

@@ -1,31 +1,64 @@
 // Unpack thread: thin products and norms.
 
+/// Registers of the thread: addresses of a weight and of an activation, and the distance of activations.
+private enum Register {
+  static var weight: UInt32 { 16 }
+  static var activation: UInt32 { 17 }
+  static var distance: UInt32 { 18 }
+}
+
+/// A weight, and the activations of all rows. UNPACR takes an address when it begins: a new one need not
+/// wait until it has ended.
+private func recordStep(rows: UInt32) {
+  Thread.setRegister(Register.distance, 2048 >> 4)
+  Thread.push(Tensix.replayRecord(start: 0, count: 1 + 5 * rows))
+  Thread.push(Tensix.stallwait(until: Idle.thcon, blocking: Block.configuration))
+  Thread.push(Tensix.wrcfg(64, register: Register.weight))
+  Thread.push(Tensix.wrcfg(104, register: Register.activation))
+  Thread.push(Tensix.nop)
+  Thread.push(Tensix.unpacr(unpacker: Unpacker.sourceA))
+  Thread.push(Tensix.unpacr(unpacker: Unpacker.sourceB))
+  guard rows == 2 else { return }
+  Thread.push(Tensix.adddmareg(Register.activation, Register.activation, Register.distance))
+  Thread.push(Tensix.stallwait(until: Idle.thcon, blocking: Block.configuration))
+  Thread.push(Tensix.wrcfg(104, register: Register.activation))
+  Thread.push(Tensix.nop)
+  Thread.push(Tensix.unpacr(unpacker: Unpacker.sourceB))
+}
+
 /// Each weight goes to SrcA once, the activations of all rows pass in SrcB.
 func unpackThin(_ command: ThinProductCommand) {
-  let share = ThinShare(command)
+  let share = ThinShare(command), rows = command.rows
   let left = CircularBuffer.left(DataFormat.bfloat16)
   let right = CircularBuffer.right(command.bFormat)
   let changesFormats = command.addends != 0 && command.bFormat != DataFormat.bfloat16
   configureSources(a: command.bFormat, b: DataFormat.bfloat16, out: command.outFormat)
-  let first = left.first, activations = command.activations
-  var here: UInt32 = 0, addend = activations
+  recordStep(rows: rows)
+  let step = Tensix.replay(start: 0, count: 1 + 5 * rows)
+  let first = left.first, activations = command.activations, products = command.products
+  var activationsHere: UInt32 = 0, addend = activations
   share.forEachColumn(command) { _ in
-    var number = right.first, activation: UInt32 = 0
-    for step in 0..<command.steps {
-      for _ in 0..<command.products {
-        right.wait(for: number)
-        unpackTile(Unpacker.sourceA, from: right.slot(number))
-        number &+= 1
-        for row in activation..<activation + command.rows {
-          if row >= here {
-            left.wait(for: first &+ row)
-            here = left.full
-          }
-          unpackTile(Unpacker.sourceB, from: ThinProductCommand.activation(row))
-        }
+    var number = right.first, weightsHere = number, activation: UInt32 = 0, inPortion: UInt32 = 0
+    while activation < activations {
+      activation += rows
+      if activation > activationsHere {
+        left.wait(for: first &+ activation &- 1)
+        activationsHere = left.full
       }
-      activation += command.rows
-      if step & 7 == 7 {
+      let address = (ThinProductCommand.activation(activation - rows) >> 4) - 1
+      for _ in 0..<products {
+        if number == weightsHere {
+          right.wait(for: number)
+          weightsHere = right.end
+        }
+        Thread.setRegister(Register.weight, (right.slot(number) >> 4) - 1)
+        Thread.setRegister(Register.activation, address)
+        Thread.push(step)
+        number &+= 1
+      }
+      inPortion += 1
+      if inPortion == 16 {
+        inPortion = 0
         finishUnpacking()
         right.pop(number &- right.first)
       }

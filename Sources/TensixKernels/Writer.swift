@@ -19,6 +19,8 @@ func write(_ sequence: UInt32) {
     writeRotated(RotateCommand(sequence))
   case Operation.attention:
     writeAttended(AttentionCommand(sequence))
+  case Operation.combine:
+    writeCombined(AttentionCommand(sequence))
   case Operation.gridProduct:
     writeGrid(GridProductCommand(sequence))
   case Operation.thinNormalize:
@@ -49,15 +51,15 @@ struct ResultWriter {
       slot, to: DRAMLocation(base: out, page: page, pageBytes: bytes), bytes: bytes)
   }
 
-  /// Waits for the next tile, which is to be sent with one acknowledged write.
-  @inline(__always) mutating func next() -> UInt32 {
+  /// Waits for the next tile, which is to be sent with as many acknowledged writes.
+  @inline(__always) mutating func next(writes: UInt32 = 1) -> UInt32 {
     if ready == 0 {
       finish()
       ready = CircularBuffer.output.waitForAny()
     }
     defer { number &+= 1 }
     ready -= 1
-    awaited &+= 1
+    awaited &+= writes
     return CircularBuffer.output.slot(number)
   }
 
@@ -87,8 +89,38 @@ func writeRotated(_ command: RotateCommand) {
 func writeAttended(_ command: AttentionCommand) {
   var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
   command.forEachUnit { unit in
+    if command.parts != 1 { return writePart(command, unit, &writer) }
     for column in 0..<command.headColumns {
       writer.write(page: command.queryPage(unit, column: column))
+    }
+  }
+  writer.finish()
+}
+
+/// To the tiles that combine the parts: to each its columns, to all what is known of the rows.
+func writePart(
+  _ command: AttentionCommand, _ unit: AttentionUnit, _ writer: inout ResultWriter
+) {
+  let columns = command.combinedColumns
+  let first = (unit.head * command.rows + unit.row) * command.combiners
+  func send(_ slot: UInt32, _ number: UInt32, _ combiner: UInt32) {
+    NoC.writing.write(
+      slot, to: command.partSlot(command.part, number),
+      of: Memory[Buffer.tiles + 4 * (first + combiner)], bytes: 2048)
+  }
+  for column in 0..<command.headColumns {
+    send(writer.next(), column % columns, column / columns)
+  }
+  let slot = writer.next(writes: command.combiners)
+  for combiner in 0..<command.combiners { send(slot, columns, combiner) }
+}
+
+func writeCombined(_ command: AttentionCommand) {
+  var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
+  command.withCombined { unit, combiner in
+    let columns = command.combinedColumns
+    for column in 0..<columns {
+      writer.write(page: command.queryPage(unit, column: combiner * columns + column))
     }
   }
   writer.finish()

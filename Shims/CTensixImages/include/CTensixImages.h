@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "6fc11e0486f0d18d3a56bf5394af0639590c3644bdc7f402e1036191c96b4e68";
+    "f00fca70badcdb8bab7e6d7f8dc1aaa74f0f317378a9fb361a6d170f0b2f57d1";
 
 /// Where a function begins.
 struct tx_function {

@@ -201,7 +201,7 @@ extension CommandBuilder {
     command.mask = mask?.base ?? 0
     command.maskRows = UInt32(mask?.tileColumns ?? 1)
     command.scale = (scale * 1.442695).bitPattern
-    let keys = Int(command.keys)
+    let keys = Int(command.allKeys)
     if let mask {
       try require(
         mask.format == .bfloat16 && mask.tileRows == keys
@@ -211,16 +211,24 @@ extension CommandBuilder {
       throw error(call, "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
     }
 
+    if sharedHeads == 1, batch == 1, let combiners = combiners(of: command) {
+      command.parts = ThinProductCommand.gridColumns
+      command.combiners = UInt32(combiners)
+      append(Command(cost: partCost(of: command), command.write))
+      append(Command(cost: combineCost(of: command), command.writeCombine))
+      return
+    }
     let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
     let masks = mask == nil ? 0 : 1
     let groups = min(tiles, units) + batch * sharedHeads
+    let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
     var cost = CommandCost()
     cost.dramBytesRead =
-      (groups * Int(command.keyTiles) + units * Int(command.unitTiles)) * 2048
+      (groups * keyTiles + units * unitTiles) * 2048
     cost.dramBytesWritten = units * width * 2048
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
     cost.nocBytesOfBusiestTile =
-      (Int(command.keyTiles) * min(busiest, 2) + busiest * Int(command.unitTiles)) * 2048
+      (keyTiles * min(busiest, 2) + busiest * unitTiles) * 2048
     let products = 48 * keys * (2 * (width + masks) + width + 1)
     cost.products = units * products
     cost.productsOfBusiestTile = busiest * products
@@ -230,6 +238,52 @@ extension CommandBuilder {
     append(
       command.write, cost: cost,
       reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
+  }
+
+  /// How many tiles combine a unit's columns, where the keys are taken in parts: with few units, whose keys are
+  /// all the same, most tiles would have none.
+  private func combiners(of command: AttentionCommand) -> Int? {
+    let units = Int(command.units), parts = Int(ThinProductCommand.gridColumns)
+    let keys = Int(command.allKeys), columns = Int(command.headColumns)
+    let most = Int(AttentionCommand.keysOfPart)
+    guard isWholeGrid, 2 * units <= tiles, keys >= parts, keys <= parts * most else { return nil }
+    return (1...tiles / units).last { combiners in
+      let combined = columns / combiners
+      return columns % combiners == 0 && combined <= 2
+        && parts * (combined + 1) <= Int(Buffer.probabilityCount) - most
+    }
+  }
+
+  private func partCost(of command: AttentionCommand) -> CommandCost {
+    let units = Int(command.units), parts = Int(command.parts), width = Int(command.headColumns)
+    let keys = (Int(command.allKeys) + parts - 1) / parts, masks = command.mask == 0 ? 0 : 1
+    let members = tiles / parts, busiest = (units + members - 1) / members
+    var cost = CommandCost()
+    cost.dramBytesRead =
+      (2 * Int(command.allKeys) * width
+        + units * (parts * width + masks * Int(command.allKeys))) * 2048
+    cost.nocBytes =
+      cost.dramBytesRead + units * parts * (width + Int(command.combiners)) * 2048
+    cost.nocBytesOfBusiestTile = (2 * keys * width + busiest * (width + masks * keys)) * 2048
+    let products = 48 * (2 * (width + masks) + width + 1)
+    cost.products = units * Int(command.allKeys) * products
+    cost.productsOfBusiestTile = busiest * keys * products
+    cost.matrixTiles = min(units, members) * parts
+    cost.vectorInstructionsOfBusiestTile = busiest * keys * (8 * 12 + 16 * 32)
+    return cost
+  }
+
+  private func combineCost(of command: AttentionCommand) -> CommandCost {
+    let parts = Int(command.parts), columns = Int(command.combinedColumns)
+    var cost = CommandCost()
+    cost.matrixTiles = Int(command.units * command.combiners)
+    cost.dramBytesWritten = cost.matrixTiles * columns * 2048
+    cost.nocBytes = cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile = parts * (columns + 1) * 2048
+    cost.productsOfBusiestTile = parts * (columns + 2) * 48
+    cost.products = cost.matrixTiles * cost.productsOfBusiestTile
+    cost.vectorInstructionsOfBusiestTile = parts * 8 * (40 + 16 * columns)
+    return cost
   }
 
   /// A command that may run beside others: probabilities and buffers are the tile's own.

@@ -124,12 +124,11 @@ package struct CommandBuilder {
       a.columns == gate.rows && gate.rows == up.rows && gate.columns == up.columns
         && gate.format == up.format, call, a, gate, up)
     try checkOutput(call, out, rows: a.rows, columns: gate.columns, at: 0)
-    if activation == .gelu {
-      let product = Product(
-        a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
-        phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases)
-      if gridProduct(product) { return true }
-    }
+    guard activation == .gelu else { return false }
+    let product = Product(
+      a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
+      phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases)
+    if gridProduct(product) { return true }
     return thinProduct(
       ThinProduct(
         a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
