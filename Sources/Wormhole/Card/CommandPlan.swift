@@ -121,12 +121,23 @@ extension Command {
     case Operation.attention:
       let command = AttentionCommand(reading: word)
       let rows = command.rows * command.batch, columns = command.heads * command.headColumns
-      set(&plan, "attention", rows, columns, units: rows * command.heads)
-      plan.shape += " x \(command.keys)"
-      plan.unit = "1 x \(command.headColumns) x \(command.keys)"
-      plan.flops = 2 * Self.tileFlops * Double(rows * columns * command.keys)
+      let keys = (command.allKeys + command.parts - 1) / command.parts
+      set(&plan, "attention", rows, columns, units: command.units * command.parts)
+      plan.shape += " x \(command.allKeys)"
+      plan.unit = "1 x \(command.headColumns) x \(keys)"
+      plan.flops = 2 * Self.tileFlops * Double(rows * columns * command.allKeys)
+      // Keys and values, the query, the mask, probabilities.
+      let tiles = (2 * keys + 1) * command.headColumns + (command.mask == 0 ? 0 : keys) + keys
+      plan.l1Bytes = Int(tiles * 2048 + Buffer.outputDepth * 4096)
+    case Operation.combine:
+      let command = AttentionCommand(reading: word)
+      set(
+        &plan, "combine", command.rows * command.batch, command.heads * command.headColumns,
+        units: command.units * command.combiners)
+      plan.shape += " x \(command.parts) parts"
+      plan.unit = "1 x \(command.combinedColumns)"
       plan.l1Bytes = Int(
-        (command.keyTiles + command.unitTiles + command.keys) * 2048 + Buffer.outputDepth * 4096)
+        command.parts * (command.combinedColumns + 1) * 2048 + Buffer.outputDepth * 4096)
     default: plan.operation = "nothing"
     }
     return plan
