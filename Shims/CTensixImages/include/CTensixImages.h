@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "f5b4a8c316347d5e1d9cf620683a0bacbd5675f069f49afa5d29eaf09025c68e";
+    "5a86c699514f8e79e401ec9289beed9241d209e0200de47b209582b878928081";
 
 /// Where a function begins.
 struct tx_function {
