@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "d803c27f83968625a874f2b0041dd0b71c11eb54e4da7a87d9399f1807677d29";
+    "e1e9d1b34057a17a6c81d9035773ec8ada1e1afccf2deb369acd1afd96620b78";
 
 /// Where a function begins.
 struct tx_function {
