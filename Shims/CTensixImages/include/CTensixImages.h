@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "a89f5b5260a8da36f15379c64c00d841044d60ce711bf11ccf40f809393d2d9d";
+    "bf07f5fa07b850a91be3ffd5c64afd58b0b35b9758564755c27906676290e1b4";
 
 /// Where a function begins.
 struct tx_function {
