@@ -42,6 +42,16 @@ package struct ThinProductCommand {
   /// Where the first output tile stands.
   package var outColumn: UInt32 = 0
 
+  /// Products of the same `a` with up to three matrices are one command, without anything added to them:
+  /// `columns` counts those of all, these how many the first and the second have. The second and the third, and their
+  /// results, are as wide as that says.
+  package var firstColumns: UInt32 = 0
+  package var secondColumns: UInt32 = 0
+  package var secondB: UInt32 = 0
+  package var secondOut: UInt32 = 0
+  package var thirdB: UInt32 = 0
+  package var thirdOut: UInt32 = 0
+
   package init() {}
 
   /// The layout, word by word; ``write(_:)`` is its mirror.
@@ -61,6 +71,11 @@ package struct ThinProductCommand {
     residual = word(8)
     out = word(9)
     (outStride, outColumn) = (word(10) & 0xFFFF, word(10) >> 16)
+    (firstColumns, secondColumns) = (word(11) & 0xFFFF, word(11) >> 16)
+    secondB = word(12)
+    secondOut = word(13)
+    thirdB = word(14)
+    thirdOut = word(15)
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
@@ -76,7 +91,11 @@ package struct ThinProductCommand {
     store(8, residual)
     store(9, out)
     store(10, outStride | outColumn << 16)
-    for word: UInt32 in 11..<16 { store(word, 0) }
+    store(11, firstColumns | secondColumns << 16)
+    store(12, secondB)
+    store(13, secondOut)
+    store(14, thirdB)
+    store(15, thirdOut)
   }
 
   // MARK: What follows from it
@@ -90,6 +109,30 @@ package struct ThinProductCommand {
   /// Tiles that are added to a column's result: a bias, a residual for each row.
   @inline(__always) package var addends: UInt32 {
     (bias != 0 ? 1 : 0) + (residual != 0 ? rows : 0)
+  }
+
+  /// A column of one of the matrices: where that and its result begin, and lengths of their rows.
+  package struct Column {
+    package let b: UInt32
+    package let bStride: UInt32
+    package let out: UInt32
+    package let outStride: UInt32
+    package let number: UInt32
+  }
+  @inline(__always) package func place(of column: UInt32) -> Column {
+    if column < firstColumns {
+      return Column(
+        b: b, bStride: bStride, out: out, outStride: outStride, number: column)
+    }
+    let behind = column - firstColumns
+    if behind < secondColumns {
+      return Column(
+        b: secondB, bStride: secondColumns, out: secondOut, outStride: secondColumns,
+        number: behind)
+    }
+    let width = columns - firstColumns - secondColumns
+    return Column(
+      b: thirdB, bStride: width, out: thirdOut, outStride: width, number: behind - secondColumns)
   }
 
   /// Activation `number`: those of a step follow one another.

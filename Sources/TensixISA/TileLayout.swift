@@ -3,7 +3,7 @@ package enum Image {
   package static var sequencer: UInt32 { 0 }
   package static var unpack: UInt32 { 0x2800 }
   package static var math: UInt32 { 0x7800 }
-  package static var pack: UInt32 { 0xE800 }
+  package static var pack: UInt32 { 0xE400 }
   package static var reader: UInt32 { 0x11000 }
   package static var end: UInt32 { 0x18000 }
 }

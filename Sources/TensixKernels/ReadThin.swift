@@ -4,7 +4,7 @@
 struct WeightStream {
   /// Steps whose weights are requested together, with a transaction identifier of their own.
   private static var batch: UInt32 { 4 }
-  private static var batches: UInt32 { 8 }
+  private static var batches: UInt32 { 3 }
 
   private let command: ThinProductCommand
   private let share: ThinShare
@@ -54,16 +54,17 @@ struct WeightStream {
     guard right.hasRoom(pending + count) else { return }
     let bytes = DataFormat.tileBytes(command.bFormat)
     var number = right.next &+ pending
-    var page = (share.plane * command.steps + asked.step) * command.bStride + asked.column
+    let column = command.place(of: asked.column)
+    var page = (share.plane * command.steps + asked.step) * column.bStride + column.number
     NoC.reading.tag(transaction(asked))
     for _ in 0..<steps {
-      request(base: command.b, page: page, bytes: bytes, to: right.slot(number))
+      request(base: column.b, page: page, bytes: bytes, to: right.slot(number))
       number &+= 1
       if command.isGated {
         request(base: command.factor, page: page, bytes: bytes, to: right.slot(number))
         number &+= 1
       }
-      page += command.bStride
+      page += column.bStride
     }
     NoC.reading.tag(0)
     pending += count

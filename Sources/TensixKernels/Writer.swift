@@ -34,7 +34,7 @@ func write(_ sequence: UInt32) {
 
 /// Drains the output buffer to DRAM, a tile a page.
 struct ResultWriter {
-  let out: UInt32
+  var out: UInt32
   let bytes: UInt32
   private var number = CircularBuffer.output.first
   private var ready: UInt32 = 0
@@ -149,13 +149,15 @@ func writeThin(_ command: ThinProductCommand) {
   let share = ThinShare(command)
   var writer = ResultWriter(out: command.out, format: command.outFormat)
   share.forEachColumn(command) { column in
+    let place = command.place(of: column)
+    writer.out = place.out
     for row in 0..<command.rows {
       if command.out == 0 {
         writePlane(
           share.plane, of: command.planes, output: row * command.columns + column,
           from: writer.next())
       } else {
-        writer.write(page: row * command.outStride + command.outColumn + column)
+        writer.write(page: row * place.outStride + command.outColumn + place.number)
       }
     }
   }

@@ -155,4 +155,39 @@ final class CardProductTests: DeviceTestCase {
     }
   }
   func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }
+
+  /// Products of one matrix of few rows are one command, where nothing in between is in the way.
+  func testJoinedProducts() throws {
+    let card = try card()
+    var values = Values(seed: 5)
+    let rows = 51, inner = 256, widths = [96, 64, 40]
+    let x = values.array(rows * inner)
+    let a = try card.matrix(x, rows: rows, columns: inner)
+    let weights = try widths.map { width in
+      try card.matrix(
+        values.array(inner * width, scale: 0.1), rows: inner, columns: width, .bfp8)
+    }
+    let outs = try widths.map { try card.allocate(rows: rows, columns: $0) }
+    let other = try card.allocate(rows: rows, columns: 96)
+    defer { for matrix in weights + outs + [a, other] { card.free(matrix) } }
+
+    var builder = CommandBuilder(for: card)
+    try builder.linear(a, weights[0], into: outs[0])
+    try builder.copy(outs[0], into: other)
+    try builder.linear(a, weights[1], into: outs[1])
+    XCTAssertEqual(builder.commands.count, 2)
+    // The copy writes it.
+    try builder.linear(a, weights[0], into: other)
+    XCTAssertEqual(builder.commands.count, 3)
+    try builder.linear(a, weights[2], into: outs[2])
+    XCTAssertEqual(builder.commands.count, 3)
+    let list = try card.load(builder)
+    defer { card.free(list) }
+    try card.run(list)
+    for (weight, out) in zip(weights + [weights[0]], outs + [other]) {
+      let want = product(
+        x, try card.download(weight), rows: rows, inner: inner, columns: weight.columns)
+      assertClose(try card.download(out), want, rms: 0.003, "\(weight.columns) columns")
+    }
+  }
 }

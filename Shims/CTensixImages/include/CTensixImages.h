@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "f00fca70badcdb8bab7e6d7f8dc1aaa74f0f317378a9fb361a6d170f0b2f57d1";
+    "51bf363674d5baadffd0d099e0adcc3c095fe5fcabebcdfe8cd776a485a30ebe";
 
 /// Where a function begins.
 struct tx_function {

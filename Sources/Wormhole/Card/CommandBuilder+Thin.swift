@@ -13,6 +13,24 @@ extension CommandBuilder {
     var out: Matrix
     var outColumn: Int
     var phases: Int
+
+    /// Nothing but the product, in a matrix of its own.
+    var isPlain: Bool {
+      factor == nil && bias == nil && residual == nil && activation == .none && outColumn == 0
+        && out.tileColumns == weight.tileColumns
+    }
+  }
+
+  /// Steps of the sum that take a tile as long as it takes to add up planes.
+  private static var fewSteps: Int { 64 }
+
+  /// A recorded product, see ``openProduct``.
+  struct OpenProduct {
+    let index: Int
+    var command: ThinProductCommand
+    let product: ThinProduct
+    var outs: [Matrix]
+    var since: [CommandAccess] = []
   }
 
   /// Records the product where it is a thin one, whose weights no command writes; else returns false, and records
@@ -22,6 +40,7 @@ extension CommandBuilder {
     guard a.tileRows <= Int(ThinProductCommand.maximumRows), a.format == .bfloat16,
       weight.format != .float32, let planes = planes(of: product)
     else { return false }
+    if join(product) { return true }
     var command = ThinProductCommand()
     command.bFormat = weight.format.code
     command.phases = UInt32(product.phases)
@@ -29,6 +48,7 @@ extension CommandBuilder {
     (command.inner, command.planes) = (UInt32(a.tileColumns), UInt32(planes))
     (command.a, command.aStride) = (a.base, UInt32(a.tileColumns))
     (command.b, command.bStride) = (weight.base, UInt32(weight.tileColumns))
+    command.firstColumns = command.columns
     command.factor = product.factor?.base ?? 0
     if planes == 1 {
       command.outFormat = out.format.code
@@ -38,6 +58,10 @@ extension CommandBuilder {
       (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
       command.outColumn = UInt32(product.outColumn / 32)
       append(Command(cost: cost(of: command), command.write))
+      if product.isPlain {
+        openProduct = OpenProduct(
+          index: commands.count - 1, command: command, product: product, outs: [out])
+      }
     } else {
       command.outFormat = TileFormat.float32.code
       append(Command(cost: cost(of: command), command.write))
@@ -49,6 +73,34 @@ extension CommandBuilder {
     return true
   }
 
+  /// Makes the product a part of one before, of the same matrix, if nothing in between is in the way.
+  private mutating func join(_ product: ThinProduct) -> Bool {
+    guard var open = openProduct, open.outs.count < 3, product.isPlain, open.product.isPlain,
+      open.product.a == product.a, open.product.weight.format == product.weight.format,
+      open.product.out.format == product.out.format, open.product.phases == product.phases,
+      Int(open.command.columns) + product.weight.tileColumns <= 4 * tiles
+    else { return false }
+    let access = CommandAccess(
+      reads: [product.a, product.weight], writes: [product.out], scratch: .none)
+    let first = CommandAccess(reads: [product.a], writes: open.outs, scratch: .none)
+    guard access.isIndependent(of: first), open.since.allSatisfy(access.isIndependent) else {
+      return false
+    }
+    let columns = UInt32(product.weight.tileColumns)
+    if open.outs.count == 1 {
+      open.command.secondColumns = columns
+      (open.command.secondB, open.command.secondOut) = (product.weight.base, product.out.base)
+    } else {
+      (open.command.thirdB, open.command.thirdOut) = (product.weight.base, product.out.base)
+    }
+    open.command.columns += columns
+    open.outs.append(product.out)
+    let command = open.command
+    replace(open.index, by: Command(cost: cost(of: command), command.write))
+    openProduct = open
+    return true
+  }
+
   /// In how many parts the sum is taken: 1 where there are columns for most tiles, one for each column of the grid
   /// where not; nil where L1 has no room for it, or the grid has gaps.
   private func planes(of product: ThinProduct) -> Int? {
@@ -56,7 +108,7 @@ extension CommandBuilder {
     let inner = product.a.tileColumns, gridColumns = Int(ThinProductCommand.gridColumns)
     guard isWholeGrid else { return nil }
     let addends = (product.bias == nil ? 0 : 1) + (product.residual == nil ? 0 : rows)
-    if 2 * columns > tiles {
+    if 2 * columns > tiles || share(of: columns) * rows * inner <= Self.fewSteps {
       let room = rows * inner + share(of: columns) * addends
       return room <= Int(Buffer.leftDepth) ? 1 : nil
     }

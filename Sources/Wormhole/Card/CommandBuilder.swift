@@ -294,6 +294,11 @@ package struct CommandBuilder {
     append(MatrixCommand(), cost: CommandCost(), reads: [], writes: [])
   }
 
+  /// The thin product that others of the same matrix may still join, and what came after it.
+  var openProduct: OpenProduct?
+
+  mutating func replace(_ index: Int, by command: Command) { commands[index] = command }
+
   /// Adds a command. Where `access` is not given, it waits for the one before, and the next for it.
   mutating func append(_ command: Command, access: CommandAccess? = nil) {
     var command = command
@@ -302,6 +307,7 @@ package struct CommandBuilder {
     }
     lastAccess = access
     command.purpose = purpose
+    if let access { openProduct?.since.append(access) } else { openProduct = nil }
     commands.append(command)
   }
 
