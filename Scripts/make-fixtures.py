@@ -84,7 +84,7 @@ def write_fixtures(directory):
     import safetensors
     import torch
 
-    from fixtures import demo, example, images, messages, operations, robots, tokenizers
+    from fixtures import demo, example, images, layers, messages, operations, robots, tokenizers
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -104,6 +104,8 @@ def write_fixtures(directory):
         made[f"tokenizers/{name}"] = about
     for name, about in robots.write_robots(directory / "robots").items():
         made[f"robots/{name}"] = about
+    for name, about in layers.write_layers(directory / "layers").items():
+        made[f"layers/{name}"] = about
 
     files = {}
     for name, about in made.items():

@@ -73,7 +73,12 @@ def inputs():
     def normal(*shape):
         return generator.standard_normal(shape, dtype=numpy.float32)
 
-    tensors = {f"image.{i}": numpy.clip(normal(1, 3, 224, 224) / 2, -1, 1) for i in range(3)}
+    pixels = [generator.integers(0, 256, (224, 224, 3), dtype=numpy.uint8) for _ in range(3)]
+    tensors = {f"pixels.{i}": pixels[i] for i in range(3)}
+    tensors |= {
+        f"image.{i}": (pixels[i].transpose(2, 0, 1)[None].astype(numpy.float32)
+                       / numpy.float32(255) * numpy.float32(2) - numpy.float32(1))
+        for i in range(3)}
     tensors |= {f"features.{i}": normal(1, 256, 2048) for i in range(3)}
     tensors["tokens"] = generator.integers(3, 250_000, (1, 48)).astype(numpy.int32)
     tensors["state"] = normal(1, 32)

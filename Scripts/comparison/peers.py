@@ -34,11 +34,10 @@ class Peer:
             raise SystemExit(f"{self.name} ended with {self.process.wait()}")
         return json.loads(line)
 
-    def ask(self, stage, calls=1, output=None):
+    def ask(self, stage, calls=1, **files):
         """(seconds a call, share of the time that threads waited for a core)"""
         request = {"stage": stage, "calls": calls, "threads": self.threads}
-        if output:
-            request["output"] = str(output)
+        request |= {name: str(path) for name, path in files.items()}
         waited = self.waited()
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()

@@ -43,6 +43,8 @@ package enum Operation {
   package static var thinNormalize: UInt32 { 13 }
   /// Attention to all keys from that to parts of them (``AttentionCommand``).
   package static var combine: UInt32 { 14 }
+  /// Pictures of bytes, cut into patches (``PatchesCommand``).
+  package static var patches: UInt32 { 15 }
 }
 
 /// What is applied to the fp32 accumulator before a result is rounded.

@@ -1,4 +1,4 @@
-/// What gather and reshape keep in a tile's ``Buffer/scratch``.
+/// What gather, reshape and patches keep in a tile's ``Buffer/scratch``.
 package enum MovingScratch {
   /// Pages of `out` for the slots of the output buffer: the reader says where the writer writes.
   @inline(__always) package static func page(_ slot: UInt32) -> UInt32 {
@@ -16,9 +16,12 @@ package enum MovingScratch {
 
   /// An output tile's part of the table.
   package static var entries: UInt32 { Buffer.scratch + 0x200 }
+  /// For each byte what ``PatchesCommand`` makes of it, in bfloat16.
+  package static var pixels: UInt32 { Buffer.scratch + 0x400 }
   /// Elements on their way to a place that the NoC cannot reach: for gather two tiles side by side, for
-  /// reshape at most 32 segments a row.
+  /// reshape at most 32 segments a row, for patches the rows of pixels of 32.
   package static var staging: UInt32 { Buffer.scratch + 0x1000 }
+  package static var stagingBytes: UInt32 { Buffer.scratchBytes - 0x1000 }
 }
 
 extension DRAMLocation {

@@ -1,4 +1,4 @@
-// What gather and reshape have in common. The reader puts output tiles together in slots of the output
+// What gather, reshape and patches have in common. The reader puts output tiles together in slots of the output
 // buffer, the writer brings them to DRAM; the Tensix threads have no part in it.
 //
 // A segment is a face's row: sixteen elements, contiguous, and aligned as reads of DRAM ask for it. Where
@@ -17,6 +17,13 @@ extension GatherCommand {
 }
 
 extension ReshapeCommand {
+  @inline(__always) init(_ sequence: UInt32) {
+    let base = Buffer.command(sequence)
+    self.init(reading: { Memory[base + 4 * $0] })
+  }
+}
+
+extension PatchesCommand {
   @inline(__always) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)
     self.init(reading: { Memory[base + 4 * $0] })
@@ -158,7 +165,7 @@ struct OutputSlots {
   }
 }
 
-/// The writer's part of both commands: returns when DRAM has acknowledged all of it.
+/// The writer's part of these commands: returns when DRAM has acknowledged all of it.
 func writeMoved(out: UInt32, format: UInt32) {
   let noc = NoC.writing, buffer = CircularBuffer.output
   let bytes = DataFormat.tileBytes(format)

@@ -19,6 +19,7 @@
     case Operation.normalize: readNormalize(NormalizeCommand(sequence))
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence), sequence)
+    case Operation.patches: readPatches(PatchesCommand(sequence))
     case Operation.gridProduct: readGrid(GridProductCommand(sequence))
     case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence)
     case Operation.thinNormalize: readThinNormalize(NormalizeCommand(sequence), sequence)

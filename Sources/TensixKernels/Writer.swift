@@ -11,6 +11,8 @@ func write(_ sequence: UInt32) {
   case Operation.reshape:
     let command = ReshapeCommand(sequence)
     writeMoved(out: command.out, format: command.format)
+  case Operation.patches:
+    writeMoved(out: PatchesCommand(sequence).out, format: DataFormat.bfloat16)
   case Operation.normalize:
     writeNormalized(NormalizeCommand(sequence))
   case Operation.rotate:

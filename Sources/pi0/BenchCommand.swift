@@ -11,6 +11,7 @@ struct BenchCommand: ParsableCommand {
 
       Example: pi0 bench --runs 200
       Example: pi0 bench --device emulator --profile out.json
+      Example: pi0 bench --device emulator --tiles 72 --checkpoint pi0_base --plan
       """)
 
   @Option(
@@ -41,6 +42,17 @@ struct BenchCommand: ParsableCommand {
       "On the emulator: trace events of the suffix embedding, for ui.perfetto.dev or "
         + "chrome://tracing.", valueName: "file"))
   var profile: String?
+
+  @Flag(
+    help: ArgumentHelp(
+      "On a card: what each command of an inference with three cameras and twelve tokens is, what it moves and "
+        + "takes at least; of the suffix embedding without --checkpoint."))
+  var plan = false
+
+  @Flag(
+    help: ArgumentHelp(
+      "With --plan: run it too, for the emulator's estimate. At full size that takes long."))
+  var estimate = false
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false
@@ -77,6 +89,7 @@ struct BenchCommand: ParsableCommand {
       try checkpoint.map { try BenchStages(checkpoint: $0, inputs: inputs, on: device) }
       ?? BenchStages(on: device)
     if serve { return try answer(with: stages, since: start) }
+    if plan { return try printPlan(of: stages, on: device) }
     var timings = try stages.stages.map { stage in
       try measure("\(stage.title), \(device)") { _ = try stages.run(stage.name) }
     }
@@ -109,6 +122,17 @@ struct BenchCommand: ParsableCommand {
     for trace in traces { print("\n\(trace.text)") }
   }
 
+  private func printPlan(of stages: BenchStages, on device: Device) throws {
+    var progress = ProgressLine()
+    try stages.prepare(runs: estimate) { progress.show($0) }
+    progress.finish()
+    guard let report = device.traceReports.last else {
+      throw ValidationError("--plan is for cards; choose --device emulator.")
+    }
+    let plan = BenchPlan(report, on: device)
+    print(json ? try encodeJSON(plan) : plan.text, terminator: json ? "\n" : "")
+  }
+
   private func chosenDevice() throws -> Device {
     let device = try device.device()
     return try threads.map { threads in
@@ -136,10 +160,11 @@ struct BenchCommand: ParsableCommand {
     let stage: String
     let calls: Int?
     let output: String?
+    let plan: String?
   }
 
   /// Carries out a part as often as each line of standard input says, and prints the seconds; on request,
-  /// writes the result as raw float32. First the seconds that loading took.
+  /// writes the result as raw float32, and what the card did as JSON. First the seconds that loading took.
   private func answer(with stages: BenchStages, since start: ContinuousClock.Instant) throws {
     let clock = ContinuousClock()
     func answer(_ name: String, _ seconds: Double) {
@@ -154,6 +179,10 @@ struct BenchCommand: ParsableCommand {
       }.seconds
       if let output = request.output, let values = try result?().floats() {
         try values.withUnsafeBytes { Data($0) }.write(to: URL(fileURLWithPath: output))
+      }
+      if let plan = request.plan, let report = stages.device.traceReports.last {
+        try encodeJSON(BenchPlan(report, on: stages.device))
+          .write(toFile: plan, atomically: true, encoding: .utf8)
       }
       answer("seconds", seconds)
     }

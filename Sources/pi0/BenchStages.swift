@@ -28,6 +28,7 @@ final class BenchStages {
     Stage(name: "actions_1", title: "actions, 1 camera, 12 tokens"),
   ]
 
+  let device: Device
   private let inputs: Inputs
   private let suffixEmbedder: SuffixEmbedder
   private let policy: Policy?
@@ -39,6 +40,7 @@ final class BenchStages {
     let weights = try PackageFixtures.goldenFolder() + "/suffix_full.weights.safetensors"
     suffixEmbedder = try SuffixEmbedder(checkpoint: Checkpoint(path: weights), on: device)
     policy = nil
+    self.device = device
     inputs = try Inputs(file: nil, on: device)
   }
 
@@ -47,10 +49,22 @@ final class BenchStages {
     let policy = try Policy(checkpoint: Checkpoint(path: checkpoint), on: device)
     suffixEmbedder = policy.suffixEmbedder
     self.policy = policy
+    self.device = device
     self.inputs = try Inputs(file: inputs, on: device)
   }
 
   var stages: [Stage] { Self.embedders + (policy == nil ? [] : Self.policies) }
+
+  /// Makes ready what ``run(_:)`` of all actions needs, or of the suffix embedding where there is no policy; runs it
+  /// too where asked for.
+  func prepare(runs: Bool, onProgress: (PolicyProgress) -> Void) throws {
+    guard let policy else {
+      _ = try run("suffix")
+      return
+    }
+    try policy.prepare(for: inputs.observed(cameras: 3, policy), onProgress: onProgress)
+    if runs { _ = try run("actions_3") }
+  }
 
   /// Carries out a part once; what it returns gives the result's values, to be compared.
   func run(_ stage: String) throws -> () throws -> Tensor {
@@ -97,7 +111,8 @@ final class BenchStages {
         cache: cache, noisyActions: inputs.noise, timestep: inputs.time)
     case "actions_1", "actions_2", "actions_3":
       let cameras = stage.last?.wholeNumberValue ?? 0
-      return try policy.sampleActions(inputs.observed(cameras: cameras), noise: inputs.noise)
+      return try policy.sampleActions(
+        inputs.observed(cameras: cameras, policy), noise: inputs.noise)
     default: throw PI0Error.input("there is no part \(stage) to time")
     }
   }
@@ -123,7 +138,10 @@ private struct Inputs {
   /// Tokens of the prompt that are there when actions are sampled.
   static let prompt = 12
 
-  let images, features: [Tensor]
+  let frames: [RGBImage]
+  /// The frames as floats.
+  let images: [Tensor]
+  let features: [Tensor]
   let tokens, state, noise, velocity, time: Tensor
   let prefixPadding, prefixMarks, suffixPadding, suffixMarks: Tensor
 
@@ -137,7 +155,13 @@ private struct Inputs {
       try Tensor((0..<count).map(value), shape: [1, count], device: device)
     }
     let size = sizes.vision.imageSize
-    images = try (0..<3).map { try tensor("image.\($0)", [1, 3, size, size], seed: UInt64($0)) }
+    frames = try (0..<3).map { camera in
+      try RGBImage(
+        width: size, height: size,
+        pixels: file.map { try Array($0.bytes("pixels.\(camera)")) }
+          ?? Self.pixels(3 * size * size, seed: UInt64(camera)))
+    }
+    images = try frames.map { try $0.normalized(device: device) }
     features = try (0..<3).map {
       try tensor(
         "features.\($0)", [1, sizes.vision.tokensPerImage, sizes.language.width],
@@ -159,17 +183,17 @@ private struct Inputs {
     suffixMarks = try flags(sizes.suffixLength) { $0 < 2 }
   }
 
+  /// Bytes about the middle, as of noise.
+  private static func pixels(_ count: Int, seed: UInt64) throws -> [UInt8] {
+    try Tensor.normal([count], seed: seed).floats().map { UInt8(min(max($0 * 64 + 128, 0), 255)) }
+  }
+
   /// Some of the cameras and a short prompt.
-  func observed(cameras: Int) throws -> PolicyInputs {
-    let device = state.device
-    return PolicyInputs(
-      images: images,
-      imageMasks: try images.indices.map {
-        try Tensor([$0 < cameras], shape: [1], device: device)
-      },
-      tokens: tokens,
-      tokenMask: try Tensor(
-        (0..<tokens.count).map { $0 < Self.prompt }, shape: tokens.shape, device: device),
-      state: state)
+  func observed(cameras: Int, _ policy: Policy) throws -> PolicyInputs {
+    let names = policy.configuration.cameras.prefix(cameras)
+    return try Observation(
+      images: Dictionary(uniqueKeysWithValues: zip(names, frames)),
+      state: state.floats(), tokens: Array(tokens.int32s().prefix(Self.prompt))
+    ).inputs(for: policy.configuration, on: policy.device)
   }
 }

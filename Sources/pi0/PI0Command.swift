@@ -52,7 +52,16 @@ struct DeviceOption: ParsableArguments {
       valueName: "format"))
   var weights = CardWeightFormat.bfp8
 
-  func device() throws -> Device { try Device(named: name, weights: weights) }
+  @Option(
+    help: ArgumentHelp(
+      "Tensix tiles of the emulator's card: 80, 72 as an n150, or 64.", valueName: "n"))
+  var tiles: Int?
+
+  func device() throws -> Device {
+    guard let tiles else { return try Device(named: name, weights: weights) }
+    guard name == "emulator" else { throw ValidationError("--tiles is for --device emulator.") }
+    return try .emulator(weights: weights, tiles: tiles)
+  }
 }
 
 extension CardWeightFormat: ExpressibleByArgument {}

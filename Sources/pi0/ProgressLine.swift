@@ -1,4 +1,5 @@
 import Foundation
+import PI0Kit
 
 /// One line on standard error that tells how far something is; in a file or a pipe, a line a part.
 struct ProgressLine {
@@ -14,6 +15,19 @@ struct ProgressLine {
       isOpen = true
     } else if isLast {
       write(text + "\n")
+    }
+  }
+
+  /// How far a policy is.
+  mutating func show(_ progress: PolicyProgress) {
+    let isLast = progress.completed == progress.total
+    if progress.part == .loading {
+      show(
+        String(
+          format: "loading %.2f/%.2f GB", Double(progress.completed) / 1e9,
+          Double(progress.total) / 1e9), isLast: isLast)
+    } else {
+      show("\(progress.part.rawValue) \(progress.completed)/\(progress.total)", isLast: isLast)
     }
   }
 

@@ -42,13 +42,13 @@ struct RunCommand: ParsableCommand {
     let policy = try Policy(checkpoint: checkpoint.open(), on: device)
     let inputs = try observation.inputs(for: policy.configuration, on: device)
     let schedule = try steps.map { try policy.schedule(steps: $0) }
-    let loaded = clock.now
     var progress = ProgressLine()
+    try policy.prepare(for: inputs, schedule: schedule) { progress.show($0) }
+    let loaded = clock.now
     var partSeconds: [PolicyProgress.Part: Double] = [:]
     var last = loaded
     let actions = try policy.sampleActions(inputs, seed: seed, schedule: schedule) {
-      progress.show(
-        "\($0.part.rawValue) \($0.completed)/\($0.total)", isLast: $0.completed == $0.total)
+      progress.show($0)
       let now = clock.now
       partSeconds[$0.part, default: 0] += (now - last).seconds
       last = now

@@ -163,6 +163,17 @@ final class CardFailureTests: DeviceTestCase {
     let free = card.freeDRAM
     assertFails(
       "of DRAM \(free) bytes are left", try card.allocate(rows: 1 << 20, columns: 1 << 20))
+    // What is planned may be more than there is; nothing is written or run then.
+    let small = try card.reserve(rows: 32, columns: 32, format: .bfloat16)
+    let planned = try card.reserve(rows: 1 << 16, columns: 1 << 16, format: .float32)
+    assertFails(
+      "bytes of DRAM are needed", try card.upload([Float](repeating: 0, count: 1024), to: small))
+    assertFails("keep weights as bfp8", try card.load(CommandBuilder(for: card)))
+    assertFails("bytes are left", try card.allocate(rows: 1 << 16, columns: 1 << 16))
+    card.free(planned)
+    XCTAssertNoThrow(try card.upload([Float](repeating: 0, count: 1024), to: small))
+    card.free(small)
+    XCTAssertEqual(card.freeDRAM, free)
     assertFails("a matrix of 0 x 5", try card.allocate(rows: 0, columns: 5))
     assertFails("a matrix of 9223372036854775807", try card.allocate(rows: .max, columns: 5))
     let large = try card.reserve(rows: 32 << 10, columns: 64 << 10, format: .float32)

@@ -28,6 +28,9 @@ final class SameBytesTests: DeviceTestCase {
         return outs[outs.count - 1]
       }
       let hidden = try out(51, 4096)
+      let pictures = try card.allocatePictures(count: 2, height: 30, width: 45)
+      let pixels = (0..<pictures.byteCount).map { UInt8(truncatingIfNeeded: $0 * 11) }
+      try pixels.withUnsafeBytes { try card.upload($0, to: pictures) }
       try card.run { builder in
         try builder.linear(
           x, w, bias: bias, residual: residual, activation: .gelu, into: out(51, 320))
@@ -43,6 +46,7 @@ final class SameBytesTests: DeviceTestCase {
         try builder.gather(
           x, row: 3, rowStep: 2, column: 5, rows: 20, columns: 70, into: out(20, 70))
         try builder.reshape(x, into: out(96, 51))
+        try builder.patches(7, of: pictures, into: out(48, 147))
         try builder.normalize(x, centred: true, weight: row, epsilon: 1e-6, into: out(51, 96))
       }
       for matrix in outs { _ = try card.download(matrix) }

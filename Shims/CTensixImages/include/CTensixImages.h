@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "bf07f5fa07b850a91be3ffd5c64afd58b0b35b9758564755c27906676290e1b4";
+    "e1e9d1b34057a17a6c81d9035773ec8ada1e1afccf2deb369acd1afd96620b78";
 
 /// Where a function begins.
 struct tx_function {

@@ -57,6 +57,9 @@ protocol Backend: Sendable {
     _ image: Tensor, weight: Tensor, bias: Tensor, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
 
+  /// `[batch, patches, patch * patch * 3]` of `pixel - 128` for bytes `[batch, height, width, 3]`.
+  func pixelPatches(_ image: Tensor, patch: Int, shape: [Int]) throws(PI0Error) -> Tensor
+
   // Elementwise
   func add(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error) -> Tensor
   func multiply(_ a: Tensor, _ b: Tensor, shape: [Int], type: ElementType) throws(PI0Error)
@@ -90,6 +93,8 @@ protocol Backend: Sendable {
 
   /// Whether ``traced(_:_:_:)`` records a function instead of calling it every time.
   var records: Bool { get }
+  /// Whether pictures come to the device best as the bytes that they are.
+  var takesPixels: Bool { get }
   /// Whether an embedder uses products of weights that were carried out at load. Elsewhere it
   /// computes what its definition says: `reference` to be compared with, a card as one trace.
   var computesFolded: Bool { get }
@@ -104,10 +109,19 @@ protocol Backend: Sendable {
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
   ) throws(PI0Error) -> [Tensor]
+  /// Records what ``traced(_:_:_:)`` would, and brings everything to the device that it needs; nothing where that
+  /// was done before, or `body` is called every time.
+  ///
+  /// - Parameter onProgress: called with bytes that are there, and of all that were to be brought.
+  func prepare(
+    _ cache: TraceCache, _ inputs: [Tensor], onProgress: (_ done: Int, _ total: Int) -> Void,
+    _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
+  ) throws(PI0Error)
 }
 
 extension Backend {
   var records: Bool { false }
+  var takesPixels: Bool { false }
   var computesFolded: Bool { false }
   var embedderTolerance: Tolerance { .float32 }
   var policyTolerance: Tolerance { .float32 }
@@ -203,4 +217,9 @@ extension Backend {
   ) throws(PI0Error) -> [Tensor] {
     try body(inputs)
   }
+
+  func prepare(
+    _ cache: TraceCache, _ inputs: [Tensor], onProgress: (_ done: Int, _ total: Int) -> Void,
+    _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
+  ) throws(PI0Error) {}
 }

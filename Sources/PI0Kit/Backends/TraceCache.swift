@@ -42,4 +42,14 @@ extension Device {
     }
     return result
   }
+
+  /// Does what ``traced(_:_:_:)`` would do once for inputs like these, without computing.
+  func prepare(
+    _ cache: TraceCache, _ inputs: [Tensor], onProgress: (_ done: Int, _ total: Int) -> Void,
+    _ body: ([Tensor]) throws(PI0Error) -> Tensor
+  ) throws(PI0Error) {
+    try backend.prepare(cache, inputs, onProgress: onProgress) { (inputs) throws(PI0Error) in
+      [try body(inputs)]
+    }
+  }
 }

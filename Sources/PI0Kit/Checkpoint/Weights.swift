@@ -62,7 +62,7 @@ struct Weights {
         ledger.problems.append(.unusable(name, reason: "\(tensor) holds no floats"))
         return placeholder
       }
-      return tensor
+      return tensor.named(name)
     } catch {
       ledger.problems.append(.unusable(name, reason: "\(error)"))
       return placeholder

@@ -37,6 +37,7 @@ public struct InferenceTimings: Sendable, Equatable {
   /// Adds the time of a part.
   mutating func add(_ duration: Duration, to part: PolicyProgress.Part) {
     switch part {
+    case .loading: break  // before the first inference alone
     case .vision: vision += duration
     case .language: language += duration
     case .denoising: denoising += duration

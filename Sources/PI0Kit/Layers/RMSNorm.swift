@@ -24,7 +24,12 @@ enum RMSNorm: Sendable {
       guard let condition else {
         throw .input("an adaptive RMSNorm needs a condition: pass the suffix embedder's")
       }
-      return try dense(condition)
+      // Once a step of a schedule: weights for it have no place on a card.
+      let device = dense.weight.device, host = device.backend.records ? Device.reference : device
+      return try Linear(
+        weight: dense.weight.moved(to: host), bias: dense.bias?.moved(to: host))(
+          condition.moved(to: host)
+        ).moved(to: device)
     }
   }
 

@@ -29,7 +29,7 @@ struct FoldedSuffix: Sendable {
     let actionIn = embedder.actionIn
     actions = try actionHalf.matmul(
       actionIn.weight.moved(to: host).converted(to: .float32)
-    ).moved(to: device)
+    ).moved(to: device).named("action_in_proj.action_time_mlp_in")
     var bias = try onHost(timeIn.bias)
     if let actionBias = try onHost(actionIn.bias) {
       bias = try actionBias.linear(weight: actionHalf, bias: bias)

@@ -39,7 +39,7 @@ public struct Policy: Sendable {
     let configuration = try checkpoint.requiredConfiguration()
     self.configuration = configuration
     self.device = device
-    prefixEmbedder = PrefixEmbedder(weights, configuration)
+    var prefixEmbedder = PrefixEmbedder(weights, configuration)
     var suffixEmbedder = SuffixEmbedder(
       weights, variant: configuration.variant, width: configuration.expert.width,
       actionDimension: configuration.actionDimension)
@@ -56,6 +56,8 @@ public struct Policy: Sendable {
 
     rotary = RotaryEmbedding(
       width: configuration.language.headWidth, roundsToBFloat16: configuration.roundsRotaryTable)
+    try prefixEmbedder.fold()
+    self.prefixEmbedder = prefixEmbedder
     try suffixEmbedder.fold()
     self.suffixEmbedder = suffixEmbedder
     defaultSchedule = try Self.schedule(
@@ -192,20 +194,14 @@ public struct Policy: Sendable {
     let schedule = schedule ?? defaultSchedule
     var chunks: [Tensor] = []
     for sample in 0..<inputs.batch {
-      let (cameras, tokens) = try present(inputs, sample: sample)
-      let state = try inputs.state.sliced(axis: 0, sample..<sample + 1)
-      let noise = try noise.sliced(axis: 0, sample..<sample + 1).converted(to: .float32)
+      let sampleInputs = try self.inputs(of: inputs, noise, sample: sample)
       // What a card records, it runs without a word.
       let report = device.backend.records ? { (_: PolicyProgress) in } : onProgress
-      chunks.append(
-        try device.traced(schedule.traces, cameras + [tokens, state, noise]) {
-          (inputs) throws(PI0Error) -> Tensor in
-          let (cameras, rest) = (inputs.dropLast(3), Array(inputs.suffix(3)))
-          let prefix = try prefix(Array(cameras), tokens: rest[0], onProgress: report)
-          return try denoise(
-            rest[2], state: rest[1], cache: prefix.cache, prefixLength: prefix.length,
-            schedule: schedule, onProgress: report)
-        })
+      func chunk(_ inputs: [Tensor]) throws(PI0Error) -> Tensor {
+        try self.chunk(inputs, schedule, onProgress: report)
+      }
+      try prepare(schedule, sampleInputs, onProgress: onProgress)
+      chunks.append(try device.traced(schedule.traces, sampleInputs, chunk))
       if device.backend.records {
         let steps = schedule.steps.count
         onProgress(PolicyProgress(part: .denoising, completed: steps, total: steps))
@@ -214,17 +210,118 @@ public struct Policy: Sendable {
     return try .concat(chunks, axis: 0)
   }
 
-  /// The cameras and tokens that one sample has: patches `[1, patches, 3 * patch * patch]` a camera, or
-  /// all cameras in one tensor where the device runs them together; and int32 `[1, tokens]`.
+  // MARK: - Preparing
+
+  /// Makes ready what inferences with a number of cameras and a length of prompt need, so that the first takes no
+  /// longer than any other: on a card weights are loaded and the commands recorded. Several of
+  /// these can be ready at a time; they share the weights, and choosing one costs nothing. On other devices
+  /// it does nothing.
+  ///
+  /// Frames are expected as bytes, see ``PolicyInputs/images``; for others there is ``prepare(for:schedule:onProgress:)``.
+  ///
+  /// - Parameters:
+  ///   - cameras: how many have a frame, up to the policy's.
+  ///   - promptTokens: tokens of the prompt that are there.
+  ///   - schedule: the configuration's number of steps unless given.
+  ///   - onProgress: called as weights are loaded, on the calling thread.
+  /// - Throws: ``PI0Error/input(_:)`` for more cameras or tokens than the policy has; ``PI0Error/device(_:)``
+  ///   before anything is loaded where the card's memory does not suffice.
+  public func prepare(
+    cameras: Int, promptTokens: Int, schedule: DenoisingSchedule? = nil,
+    onProgress: (PolicyProgress) -> Void = { _ in }
+  ) throws(PI0Error) {
+    let all = configuration.cameras.count, length = configuration.promptLength
+    guard (0...all).contains(cameras), (0...length).contains(promptTokens) else {
+      throw .input(
+        "\(cameras) cameras and \(promptTokens) tokens asked for; the policy has \(all) cameras "
+          + "and prompts of up to \(length) tokens")
+    }
+    let size = configuration.vision.imageSize
+    let frame = try Tensor(
+      bytes: [UInt8](repeating: 0, count: 3 * size * size), shape: [1, size, size, 3],
+      device: device)
+    var masks: [Tensor] = []
+    for camera in 0..<all {
+      masks.append(try Tensor([camera < cameras], shape: [1], device: device))
+    }
+    try prepare(
+      for: PolicyInputs(
+        images: configuration.cameras.map { _ in frame }, imageMasks: masks,
+        tokens: Tensor([Int32](repeating: 0, count: length), shape: [1, length], device: device),
+        tokenMask: Tensor(
+          (0..<length).map { $0 < promptTokens }, shape: [1, length], device: device),
+        state: .full([1, configuration.actionDimension], 0, device: device)),
+      schedule: schedule, onProgress: onProgress)
+  }
+
+  /// The same for inputs like these: with the same cameras, their frames of the same type, and as many tokens.
+  ///
+  /// - Throws: ``PI0Error/input(_:)`` where the inputs do not fit the policy; ``PI0Error/device(_:)``
+  ///   before anything is loaded where the card's memory does not suffice.
+  public func prepare(
+    for inputs: PolicyInputs, schedule: DenoisingSchedule? = nil,
+    onProgress: (PolicyProgress) -> Void = { _ in }
+  ) throws(PI0Error) {
+    try inputs.check(configuration)
+    let noise = try Tensor.full(
+      [inputs.batch, configuration.actionHorizon, configuration.actionDimension], 0,
+      device: device)
+    for sample in 0..<inputs.batch {
+      try prepare(
+        schedule ?? defaultSchedule, self.inputs(of: inputs, noise, sample: sample),
+        onProgress: onProgress)
+    }
+  }
+
+  private func prepare(
+    _ schedule: DenoisingSchedule, _ inputs: [Tensor], onProgress: (PolicyProgress) -> Void
+  ) throws(PI0Error) {
+    func report(_ done: Int, _ total: Int) {
+      onProgress(PolicyProgress(part: .loading, completed: done, total: total))
+    }
+    try device.prepare(schedule.traces, inputs, onProgress: report) {
+      (inputs) throws(PI0Error) -> Tensor in
+      try chunk(inputs, schedule) { _ in }
+    }
+  }
+
+  /// What ``chunk(_:_:onProgress:)`` takes.
+  private func inputs(
+    of inputs: PolicyInputs, _ noise: Tensor, sample: Int
+  ) throws(PI0Error) -> [Tensor] {
+    let (cameras, tokens) = try present(inputs, sample: sample)
+    return cameras + [
+      tokens, try inputs.state.sliced(axis: 0, sample..<sample + 1),
+      try noise.sliced(axis: 0, sample..<sample + 1).converted(to: .float32),
+    ]
+  }
+
+  /// From cameras, tokens, state and noise to actions.
+  private func chunk(
+    _ inputs: [Tensor], _ schedule: DenoisingSchedule, onProgress: (PolicyProgress) -> Void
+  ) throws(PI0Error) -> Tensor {
+    let (cameras, rest) = (inputs.dropLast(3), Array(inputs.suffix(3)))
+    let prefix = try prefix(Array(cameras), tokens: rest[0], onProgress: onProgress)
+    return try denoise(
+      rest[2], state: rest[1], cache: prefix.cache, prefixLength: prefix.length,
+      schedule: schedule, onProgress: onProgress)
+  }
+
+  /// The cameras and tokens that one sample has: a camera's bytes or patches, or all cameras in one tensor
+  /// where the device runs them together; and int32 `[1, tokens]`.
   private func present(
     _ inputs: PolicyInputs, sample: Int
   ) throws(PI0Error) -> (cameras: [Tensor], tokens: Tensor) {
     var cameras: [Tensor] = []
     for (image, mask) in zip(inputs.images, inputs.imageMasks) where try mask.bools()[sample] {
       cameras.append(
-        try image.sliced(axis: 0, sample..<sample + 1).patches(prefixEmbedder.vision.patchSize))
+        try prefixEmbedder.camera(image.sliced(axis: 0, sample..<sample + 1)))
     }
-    if device.backend.records, cameras.count > 1 { cameras = [try .concat(cameras, axis: 0)] }
+    if device.backend.records, let first = cameras.first,
+      cameras.allSatisfy({ $0.elementType == first.elementType })
+    {
+      cameras = [try .concat(cameras, axis: 0)]
+    }
     let ids = zip(
       try inputs.tokens.sliced(axis: 0, sample..<sample + 1).int32s(),
       try inputs.tokenMask.sliced(axis: 0, sample..<sample + 1).bools()
@@ -240,8 +337,8 @@ public struct Policy: Sendable {
     _ cameras: [Tensor], tokens: Tensor, onProgress: (PolicyProgress) -> Void
   ) throws(PI0Error) -> (cache: KeyValueCache, length: Int) {
     var parts: [Tensor] = []
-    for (index, patches) in cameras.enumerated() {
-      let features = try prefixEmbedder.embed(patches: patches)
+    for (index, camera) in cameras.enumerated() {
+      let features = try prefixEmbedder.embed(camera: camera)
       parts.append(try features.reshaped([1, -1, features.shape[2]]))
       onProgress(PolicyProgress(part: .vision, completed: index + 1, total: cameras.count))
     }
@@ -306,6 +403,8 @@ public struct Policy: Sendable {
 public struct PolicyProgress: Sendable, Equatable {
   /// The parts of an inference, in order.
   public enum Part: String, Sendable {
+    /// Weights on their way to a card.
+    case loading
     /// Cameras through the vision tower.
     case vision
     /// Layers of the language model.
@@ -316,7 +415,7 @@ public struct PolicyProgress: Sendable, Equatable {
 
   /// What is being computed.
   public let part: Part
-  /// Units of it that are complete: cameras, layers, steps.
+  /// Units of it that are complete: bytes, cameras, layers, steps.
   public let completed: Int
   /// Units of it in all.
   public let total: Int

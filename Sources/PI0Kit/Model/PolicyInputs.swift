@@ -1,6 +1,7 @@
 /// A batch of observations as the model takes them: normalised, padded, tokenised.
 public struct PolicyInputs: Sendable {
-  /// A tensor `[batch, 3, size, size]` a camera, in the configuration's order, values in [-1, 1].
+  /// A tensor a camera, in the configuration's order: floats `[batch, 3, size, size]` in [-1, 1], or
+  /// pixels as they are, uint8 `[batch, size, size, 3]`, which stand for `pixel / 255 * 2 - 1`.
   public var images: [Tensor]
   /// Which samples have the camera: bool `[batch]` a camera.
   public var imageMasks: [Tensor]
@@ -41,7 +42,11 @@ public struct PolicyInputs: Sendable {
     }
     try expect("state", state, [batch, configuration.actionDimension], float: true)
     for (index, camera) in cameras.enumerated() {
-      try expect("image \(camera)", images[index], [batch, 3, size, size], float: true)
+      if images[index].elementType == .uint8 {
+        try expect("image \(camera)", images[index], [batch, size, size, 3], float: false)
+      } else {
+        try expect("image \(camera)", images[index], [batch, 3, size, size], float: true)
+      }
       try expect("mask of \(camera)", imageMasks[index], [batch], float: false)
     }
     try expect("tokens", tokens, [batch, tokens.shape.last ?? 0], float: false)

@@ -16,7 +16,7 @@ public struct TokenEmbedding: Sendable {
 ///
 /// Source: `embed_prefix` in openpi's `pi0_pytorch.py`.
 public struct PrefixEmbedder: Sendable {
-  let vision: SigLIP  // vision_tower.vision_model
+  private(set) var vision: SigLIP  // vision_tower.vision_model
   let projector: Linear  // multi_modal_projector.linear
   let tokenTable: Tensor  // language_model.embed_tokens.weight [vocabulary, width]
   private let traces = TraceCache("prefix embedding")
@@ -28,6 +28,7 @@ public struct PrefixEmbedder: Sendable {
     let weights = try Weights(checkpoint, on: device)
     self.init(weights, try checkpoint.requiredConfiguration())
     try weights.finish(wholeCheckpoint: false)
+    try fold()
   }
 
   init(_ weights: Weights, _ configuration: PolicyConfiguration) {
@@ -45,7 +46,7 @@ public struct PrefixEmbedder: Sendable {
   /// the original does.
   ///
   /// - Parameters:
-  ///   - images: a tensor `[batch, 3, height, width]` a camera, values in [-1, 1].
+  ///   - images: a tensor a camera, as in ``PolicyInputs/images``.
   ///   - imageMasks: which samples have the camera; bool `[batch]` a camera.
   ///   - tokens: the prompt, int32 `[batch, length]`.
   ///   - tokenMask: which tokens are there, bool `[batch, length]`.
@@ -106,16 +107,26 @@ public struct PrefixEmbedder: Sendable {
         shape: [all.shape[0], all.shape[1]], device: all.device), condition: nil)
   }
 
-  /// `projector(SigLIP(image))`: `[batch, patches, width]` for `[batch, 3, height, width]`.
+  /// `projector(SigLIP(image))`: `[batch, patches, width]` for floats `[batch, 3, height, width]` in
+  /// [-1, 1], or bytes `[batch, height, width, 3]`.
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for an image of another size.
   public func embed(image: Tensor) throws(PI0Error) -> Tensor {
-    try projector(vision(image))
+    try projector(image.elementType == .uint8 ? vision(pixels: image) : vision(image))
   }
 
-  /// The same for ``Tensor/patches(_:)`` of images.
-  func embed(patches: Tensor) throws(PI0Error) -> Tensor {
-    try projector(vision(patches: patches))
+  /// Multiplies what is constant into the weights, once they are all there.
+  mutating func fold() throws(PI0Error) { try vision.fold() }
+
+  /// A camera as ``embed(camera:)`` takes it: `image` itself if it is bytes, its ``Tensor/patches(_:)`` if floats.
+  func camera(_ image: Tensor) throws(PI0Error) -> Tensor {
+    image.elementType == .uint8 ? image : try image.patches(vision.patchSize)
+  }
+
+  /// The same as ``embed(image:)`` for what ``camera(_:)`` gives.
+  func embed(camera: Tensor) throws(PI0Error) -> Tensor {
+    try projector(
+      camera.elementType == .uint8 ? vision(pixels: camera) : vision(patches: camera))
   }
 
   /// `table[token] * sqrt(width)`: `[batch, length, width]` for int32 `[batch, length]`.

@@ -7,6 +7,8 @@ struct SigLIP: Sendable {
   let positionEmbedding: Tensor  // embeddings.position_embedding.weight [patches, width]
   let layers: [SigLIPLayer]  // encoder.layers.{i}
   let postLayerNorm: LayerNorm  // post_layernorm
+  /// What makes an embedding of ``Tensor/pixelPatches(_:)``; nil until ``fold()``.
+  private var pixels: Linear?
 
   init(_ weights: Weights, _ size: PolicyConfiguration.Vision) {
     let embeddings = weights.at("embeddings")
@@ -29,6 +31,41 @@ struct SigLIP: Sendable {
     try encode(
       patches.linear(weight: patchWeight.reshaped([patchBias.count, -1]), bias: patchBias)
         + positionEmbedding)
+  }
+
+  /// The same for pictures of bytes, `[batch, height, width, 3]`.
+  func callAsFunction(pixels images: Tensor) throws(PI0Error) -> Tensor {
+    guard let pixels else { throw .input("the vision tower takes no bytes, found \(images)") }
+    return try encode(pixels(images.pixelPatches(patchSize)) + positionEmbedding)
+  }
+
+  /// Multiplies the normalisation of bytes into the patch embedding:
+  ///
+  ///     w (2 v / 255 - 1) + b = (2 w / 255) (v - 128) + b + w / 255
+  ///
+  /// for each byte v and its weight w, in the order of ``Tensor/pixelPatches(_:)``.
+  mutating func fold() throws(PI0Error) {
+    let (width, patch) = (patchBias.count, patchSize), area = patch * patch
+    let weights = try patchWeight.moved(to: .reference).floats()
+    var bias = try patchBias.moved(to: .reference).floats()
+    var folded = [Float](repeating: 0, count: weights.count)
+    for output in 0..<width {
+      let start = output * 3 * area
+      var sum = 0.0
+      for channel in 0..<3 {
+        for pixel in 0..<area {
+          let weight = Double(weights[start + channel * area + pixel])
+          folded[start + 3 * pixel + channel] = Float(weight * 2 / 255)
+          sum += weight
+        }
+      }
+      bias[output] = Float(Double(bias[output]) + sum / 255)
+    }
+    let device = patchWeight.device
+    pixels = Linear(
+      weight: try Tensor(folded, shape: [width, 3 * area], device: device)
+        .named(patchWeight.name ?? "patch_embedding"),
+      bias: try Tensor(bias, shape: [width], device: device))
   }
 
   /// Height and width of a patch.

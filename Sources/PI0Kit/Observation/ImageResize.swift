@@ -22,6 +22,13 @@ extension RGBImage {
     return try RGBImage(width: width, height: height, pixels: padded)
   }
 
+  /// The pixels as they are, uint8 `[1, height, width, 3]`.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where the device cannot hold it.
+  public func pixels(device: Device = .reference) throws(PI0Error) -> Tensor {
+    try Tensor(bytes: pixels, shape: [1, height, width, Self.channels], device: device)
+  }
+
   /// The picture as the vision tower takes it: `pixel / 255 * 2 - 1` in float32.
   ///
   /// - Returns: float32 `[1, 3, height, width]`.

@@ -18,16 +18,24 @@ public enum ImageResizing: String, Sendable, CaseIterable {
   func modelInput(
     _ image: RGBImage, size: Int, device: Device
   ) throws(PI0Error) -> Tensor {
+    if keepsBytes([image], size: size) {
+      return try pixels(image, size: size).normalized(device: device)
+    }
+    return try image.normalized().permuted([0, 2, 3, 1])
+      .resizedWithPadding(width: size, height: size).permuted([0, 3, 1, 2]).moved(to: device)
+  }
+
+  /// Whether pixels are bytes still when these frames have the model's size.
+  func keepsBytes(_ images: [RGBImage], size: Int) -> Bool {
+    self != .torchFloats || images.allSatisfy { $0.width == size && $0.height == size }
+  }
+
+  /// The frame in the model's size where that ``keepsBytes(_:size:)``.
+  func pixels(_ image: RGBImage, size: Int) throws(PI0Error) -> RGBImage {
     switch self {
-    case .pillow:
-      return try image.resizedWithPaddingAsPillow(width: size, height: size)
-        .normalized(device: device)
-    case .torchBytes:
-      return try image.resizedWithPadding(width: size, height: size).normalized(device: device)
-    case .torchFloats:
-      if image.width == size && image.height == size { return try image.normalized(device: device) }
-      return try image.normalized().permuted([0, 2, 3, 1])
-        .resizedWithPadding(width: size, height: size).permuted([0, 3, 1, 2]).moved(to: device)
+    case .pillow: try image.resizedWithPaddingAsPillow(width: size, height: size)
+    case .torchBytes: try image.resizedWithPadding(width: size, height: size)
+    case .torchFloats: image
     }
   }
 }

@@ -26,6 +26,8 @@ public struct Observation: Sendable {
   /// The observation as the model takes it, a batch of one: frames resized with padding and
   /// normalised to [-1, 1], state and prompt padded with zeros, absent cameras black and masked.
   ///
+  /// A card normalises by itself: it gets the frames' bytes, unless they were resized in floats.
+  ///
   /// - Throws: ``PI0Error/input(_:)`` for a camera that the policy does not have, no camera at all,
   ///   a state or prompt that is too long, or a state that is not finite;
   ///   ``PI0Error/configuration(_:)`` for a configuration that contradicts itself.
@@ -56,14 +58,25 @@ public struct Observation: Sendable {
     }
 
     let size = configuration.vision.imageSize
-    let black = try Tensor.full([1, 3, size, size], -1, device: device)
+    let frames = zip(configuration.cameras, present).map { $1 ? images[$0] : nil }
+    let takesPixels =
+      device.backend.takesPixels && resizing.keepsBytes(frames.compactMap { $0 }, size: size)
+    let black =
+      takesPixels
+      ? try Tensor(
+        bytes: [UInt8](repeating: 0, count: 3 * size * size), shape: [1, size, size, 3],
+        device: device)
+      : try Tensor.full([1, 3, size, size], -1, device: device)
     var tensors: [Tensor] = []
-    for (camera, isPresent) in zip(configuration.cameras, present) {
-      if isPresent, let image = images[camera] {
-        tensors.append(try resizing.modelInput(image, size: size, device: device))
-      } else {
+    for frame in frames {
+      guard let frame else {
         tensors.append(black)
+        continue
       }
+      tensors.append(
+        takesPixels
+          ? try resizing.pixels(frame, size: size).pixels(device: device)
+          : try resizing.modelInput(frame, size: size, device: device))
     }
     var masks: [Tensor] = []
     for isPresent in present { masks.append(try Tensor([isPresent], shape: [1], device: device)) }

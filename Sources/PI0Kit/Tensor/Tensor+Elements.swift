@@ -13,6 +13,13 @@ extension Tensor {
     try self.init(elements, shape: shape, type: .int32, device: device)
   }
 
+  /// A uint8 tensor of the given elements in row-major order.
+  ///
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where the count does not fit the shape.
+  public init(bytes elements: [UInt8], shape: [Int], device: Device = .reference) throws(PI0Error) {
+    try self.init(elements, shape: shape, type: .uint8, device: device)
+  }
+
   /// A bool tensor of the given elements in row-major order.
   ///
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where the count does not fit the shape.
@@ -48,7 +55,7 @@ extension Tensor {
 
   /// The elements of a floating-point tensor as float32, in row-major order.
   ///
-  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for int32 and bool.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for int32, uint8 and bool.
   public func floats() throws(PI0Error) -> [Float] {
     try Memory.require(count, of: 4)
     return try withFloats { (source) throws(PI0Error) in Array(source) }
@@ -73,10 +80,10 @@ extension Tensor {
   }
 
   /// The same values in another type: floats are rounded to nearest, ties to even; bool becomes
-  /// 0 and 1; int32 becomes the nearest float.
+  /// 0 and 1; int32 and uint8 become the nearest float.
   ///
-  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for conversions to int32 and bool, which
-  ///   the policy has no use for.
+  /// - Throws: ``PI0Error/operation(_:reason:operands:)`` for conversions to int32, uint8 and
+  ///   bool, which the policy has no use for.
   public func converted(to type: ElementType) throws(PI0Error) -> Tensor {
     if type == elementType { return self }
     guard type.isFloat else {
@@ -151,6 +158,8 @@ extension Tensor {
       for i in 0..<range.count {
         target[i] = Float(source.loadUnaligned(fromByteOffset: 4 * i, as: Int32.self))
       }
+    case .uint8:
+      for i in 0..<range.count { target[i] = Float(source[i]) }
     case .bool:
       for i in 0..<range.count { target[i] = source[i] == 0 ? 0 : 1 }
     }

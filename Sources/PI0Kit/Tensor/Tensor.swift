@@ -16,6 +16,8 @@ public struct Tensor: Sendable {
   /// The number of elements.
   public let count: Int
   let elements: Elements
+  /// What reports call the tensor: a weight's key in its checkpoint.
+  private(set) var name: String?
 
   /// Where the elements are. Floats, and the int32 inputs of a trace, may be on a device.
   enum Elements: Sendable {
@@ -104,7 +106,15 @@ public struct Tensor: Sendable {
     return Tensor(try onHost(), device: device)
   }
 
+  /// The same tensor, called so in reports.
+  func named(_ name: String) -> Tensor {
+    var tensor = self
+    tensor.name = name
+    return tensor
+  }
+
   private init(_ tensor: Tensor, device: Device) {
+    name = tensor.name
     shape = tensor.shape
     elementType = tensor.elementType
     count = tensor.count
@@ -114,15 +124,17 @@ public struct Tensor: Sendable {
 
   /// The same elements, or from the given byte on, under another shape.
   func viewed(shape: [Int], fromByte offset: Int = 0) throws(PI0Error) -> Tensor {
-    switch elements {
-    case .host(let storage, let byteOffset):
-      return try Tensor(
-        shape: shape, elementType: elementType, device: device, storage: storage,
-        byteOffset: byteOffset + offset)
-    case .device(let storage):
-      return try Tensor(
-        shape: shape, elementType: elementType, device: device, storage: storage)
-    }
+    var tensor =
+      switch elements {
+      case .host(let storage, let byteOffset):
+        try Tensor(
+          shape: shape, elementType: elementType, device: device, storage: storage,
+          byteOffset: byteOffset + offset)
+      case .device(let storage):
+        try Tensor(shape: shape, elementType: elementType, device: device, storage: storage)
+      }
+    tensor.name = name
+    return tensor
   }
 }
 

@@ -6,16 +6,30 @@ extension Card {
     rows: Int, columns: Int, format: TileFormat = .bfloat16
   ) throws(CardError) -> Matrix {
     let matrix = try reserve(rows: rows, columns: columns, format: format)
-    let zeros = [UInt8](repeating: 0, count: matrix.bankBytes)
-    for bank in 0..<DRAMLocation.bankCount {
-      let place = DRAMLocation(base: matrix.base, page: bank, pageBytes: 32)
-      try transport.write(
-        zeros, to: TileCoordinate(x: Int(place.x), y: Int(place.y)), at: UInt64(place.address))
+    do throws(CardError) {
+      try checkMemory("allocate")
+      try clear(matrix)
+    } catch {
+      free(matrix)
+      throw error
     }
     return matrix
   }
 
+  /// Writes zeros.
+  package func clear(_ matrix: Matrix) throws(CardError) {
+    try checkMemory("clear")
+    let zeros = [UInt8](repeating: 0, count: matrix.bankBytes)
+    for bank in 0..<Int(DRAMLocation.bankCount) {
+      let (tile, address) = place(of: bank, matrix)
+      try transport.write(zeros, to: tile, at: address)
+    }
+  }
+
   /// A matrix whose contents are whatever is there, for an upload, which writes all of it.
+  ///
+  /// It may lie beyond the end of DRAM, so that all that is needed can be told before anything is brought there:
+  /// then ``checkMemory(_:)``, and whatever writes or runs, throws.
   package func reserve(rows: Int, columns: Int, format: TileFormat) throws(CardError) -> Matrix {
     try checkOpen("allocate")
     // Commands count tiles in 16 bits.
@@ -25,15 +39,26 @@ extension Card {
         remedy: "ask for at least one row and column, and at most \(65535 * 32)")
     }
     let shape = Matrix(rows: rows, columns: columns, format: format, base: 0)
-    guard let base = dram.take(shape.bankBytes) else {
-      let banks = Int(DRAMLocation.bankCount)
+    guard let base = dram.take(shape.bankBytes, planned: true) else {
       throw CardError(
         card: transport.name, call: "allocate",
         seen: "\(rows) x \(columns) \(format), \(shape.byteCount) bytes; of DRAM "
-          + "\(dram.freeCount * banks) bytes are left, \(dram.largestCount * banks) together",
+          + "\(freeDRAM) bytes are left",
         remedy: "free matrices that are no longer needed")
     }
     return Matrix(rows: rows, columns: columns, format: format, base: UInt32(base))
+  }
+
+  /// Throws where more has been reserved than there is.
+  package func checkMemory(_ call: String) throws(CardError) {
+    guard dram.isExceeded else { return }
+    let banks = Int(DRAMLocation.bankCount), (taken, all) = dram.counts
+    throw CardError(
+      card: transport.name, call: call,
+      seen: "\(taken * banks) bytes of DRAM are needed; there are \(all * banks), of which "
+        + "\(freeDRAM) bytes are left",
+      remedy: "keep weights as bfp8, prepare for fewer cameras and shorter prompts, or free what "
+        + "is no longer needed")
   }
 
   /// Gives the matrix's memory back; later use of it reads or overwrites somebody else's.
@@ -46,95 +71,74 @@ extension Card {
 
   /// Writes values, row-major, in the matrix's format.
   package func upload(_ values: [Float], to matrix: Matrix) throws(CardError) {
-    try upload(values, to: matrix, rowStride: matrix.columns, columnStride: 1)
-  }
-
-  /// Writes element (r, c) = values[r * rowStride + c * columnStride]; swapped strides transpose.
-  package func upload(
-    _ values: [Float], to matrix: Matrix, rowStride: Int, columnStride: Int
-  ) throws(CardError) {
-    try checkCount(values.count, matrix, rowStride, columnStride)
-    let result = values.withUnsafeBufferPointer { values in
-      Result { () throws(CardError) in
-        try uploadTiles(matrix) { values[$0 * rowStride + $1 * columnStride] }
+    let columns = matrix.columns
+    guard values.count >= matrix.rows * columns else {
+      throw CardError(
+        card: transport.name, call: "upload",
+        seen: "\(values.count) values for \(matrix.rows) x \(columns)",
+        remedy: "give as many values as the matrix has")
+    }
+    try upload(to: matrix) { rows, target, stride in
+      for (index, row) in rows.enumerated() {
+        for column in 0..<columns {
+          target[index * stride + column] = values[row * columns + column]
+        }
       }
     }
-    try result.get()
   }
 
-  /// The same from bfloat16 values.
+  /// Writes values, a row of tiles after the other, in the matrix's format.
+  ///
+  /// - Parameter fill: writes at most 32 rows of the matrix, the first value of row `rows.lowerBound + i` at
+  ///   `target[i * stride]`; zeros are there already.
   package func upload(
-    bfloat16 values: UnsafeBufferPointer<UInt16>, to matrix: Matrix, rowStride: Int,
-    columnStride: Int
+    to matrix: Matrix,
+    fill: (
+      _ rows: Range<Int>, _ target: UnsafeMutableBufferPointer<Float>, _ stride: Int
+    ) -> Void
   ) throws(CardError) {
-    try checkCount(values.count, matrix, rowStride, columnStride)
-    if matrix.format == .bfloat16, columnStride == 1 {
-      // Rows of faces are copied as they are.
-      return try uploadPages(matrix) { bytes, top, left in
-        for row in 0..<min(32, matrix.rows - top) {
-          for half in 0..<min(2, (matrix.columns - left + 15) / 16) {
-            let start = (top + row) * rowStride + left + 16 * half
-            let count = min(16, matrix.columns - left - 16 * half)
-            UnsafeMutableRawBufferPointer(
-              rebasing: bytes[(2 * tileOffset(row: row, column: 16 * half))...]
-            ).copyMemory(
-              from: UnsafeRawBufferPointer(
-                UnsafeBufferPointer(rebasing: values[start..<start + count])))
+    try checkOpen("upload")
+    try checkMemory("upload")
+    let size = matrix.format.tileBytes, across = matrix.tileColumns
+    let banks = Int(DRAMLocation.bankCount), stride = across * 32
+    var values = [Float](repeating: 0, count: 32 * stride)
+    // Rows of tiles at a time: the pages of a bank follow one another, in one write.
+    let together = max(1, 8 * banks / across)
+    var top = 0
+    while top < matrix.tileRows {
+      let end = min(top + together, matrix.tileRows)
+      let first = top * across, count = (end - top) * across
+      var bytes = [[UInt8]](repeating: [], count: banks)
+      for offset in 0..<min(banks, count) {
+        bytes[(first + offset) % banks] = [UInt8](
+          repeating: 0, count: (count - offset + banks - 1) / banks * size)
+      }
+      for tileRow in top..<end {
+        let rows = tileRow * 32..<min(tileRow * 32 + 32, matrix.rows)
+        values.withUnsafeMutableBufferPointer { values in
+          values.update(repeating: 0)
+          fill(rows, values, stride)
+          for column in 0..<across {
+            let page = tileRow * across + column
+            let place = (page - first) / banks * size
+            bytes[page % banks].withUnsafeMutableBytes {
+              TileCodec.encode(
+                matrix.format, UnsafeBufferPointer(rebasing: values[(column * 32)...]),
+                stride: stride,
+                into: UnsafeMutableRawBufferPointer(rebasing: $0[place..<place + size]))
+            }
           }
         }
       }
-    }
-    try uploadTiles(matrix) { TileCodec.float(values[$0 * rowStride + $1 * columnStride]) }
-  }
-
-  private func checkCount(
-    _ count: Int, _ matrix: Matrix, _ rowStride: Int, _ columnStride: Int
-  ) throws(CardError) {
-    let row = (matrix.rows - 1).multipliedReportingOverflow(by: rowStride)
-    let column = (matrix.columns - 1).multipliedReportingOverflow(by: columnStride)
-    let last = row.partialValue.addingReportingOverflow(column.partialValue)
-    guard rowStride >= 0, columnStride >= 0, !row.overflow, !column.overflow, !last.overflow,
-      last.partialValue < count
-    else {
-      throw CardError(
-        card: transport.name, call: "upload",
-        seen: "\(count) values for \(matrix.rows) x \(matrix.columns) with strides "
-          + "\(rowStride), \(columnStride)",
-        remedy: "give as many values as the matrix has")
-    }
-  }
-
-  private func uploadTiles(
-    _ matrix: Matrix, value: (_ row: Int, _ column: Int) -> Float
-  ) throws(CardError) {
-    try uploadPages(matrix) { bytes, top, left in
-      TileCodec.encode(matrix.format, into: bytes) { row, column in
-        top + row < matrix.rows && left + column < matrix.columns
-          ? value(top + row, left + column) : 0
+      for offset in 0..<min(banks, count) {
+        let page = first + offset
+        let place = DRAMLocation(
+          base: matrix.base, page: UInt32(page), pageBytes: UInt32(size))
+        try transport.write(
+          bytes[page % banks], to: TileCoordinate(x: Int(place.x), y: Int(place.y)),
+          at: UInt64(place.address))
       }
-    }
-  }
-
-  /// `fill` writes the tile whose first value is at `top`, `left` into bytes that are 0.
-  private func uploadPages(
-    _ matrix: Matrix,
-    _ fill: (_ bytes: UnsafeMutableRawBufferPointer, _ top: Int, _ left: Int) -> Void
-  ) throws(CardError) {
-    try checkOpen("upload")
-    let size = matrix.format.tileBytes
-    // The pages of a bank follow one another: one write a bank.
-    for bank in 0..<min(Int(DRAMLocation.bankCount), matrix.pageCount) {
-      let pages = Array(stride(from: bank, to: matrix.pageCount, by: Int(DRAMLocation.bankCount)))
-      var bytes = [UInt8](repeating: 0, count: pages.count * size)
-      bytes.withUnsafeMutableBytes { bytes in
-        for (index, page) in pages.enumerated() {
-          fill(
-            UnsafeMutableRawBufferPointer(rebasing: bytes[(index * size)..<(index * size + size)]),
-            page / matrix.tileColumns * 32, page % matrix.tileColumns * 32)
-        }
-      }
-      let (tile, address) = place(of: bank, matrix)
-      try transport.write(bytes, to: tile, at: address)
+      top = end
     }
   }
 

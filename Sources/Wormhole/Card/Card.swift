@@ -36,7 +36,8 @@ package final class Card {
     self.transport = transport
     self.tiles = tiles ?? transport.layout.tiles
     // The first MiB of every bank is left alone: the firmware uses some of it.
-    dram = AddressSpace(1 << 20..<Int(DRAMLocation.bankBytes), alignment: 64)
+    dram = AddressSpace(
+      1 << 20..<Int(DRAMLocation.bankBytes), alignment: 64, plannedEnd: 1 << 32)
     hostSpace = AddressSpace(64..<max(64, transport.hostMemory.count), alignment: 64)
     guard !self.tiles.isEmpty, Set(self.tiles).count == self.tiles.count,
       self.tiles.allSatisfy(transport.layout.isOn)
@@ -172,7 +173,12 @@ package final class Card {
 
   private func tile(_ value: (Int, Int) -> Float) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: TileFormat.bfloat16.tileBytes)
-    bytes.withUnsafeMutableBytes { TileCodec.encode(.bfloat16, into: $0, value: value) }
+    let values = (0..<1024).map { value($0 / 32, $0 % 32) }
+    bytes.withUnsafeMutableBytes { bytes in
+      values.withUnsafeBufferPointer {
+        TileCodec.encode(.bfloat16, $0, stride: 32, into: bytes)
+      }
+    }
     return bytes
   }
 

@@ -5,6 +5,8 @@ package struct Command: Hashable, Sendable {
   /// Sixteen.
   private(set) var words: [UInt32]
   package let cost: CommandCost
+  /// What it is for, in reports: a weight's name, say.
+  package internal(set) var purpose = ""
 
   /// `write` stores the words by their numbers; the first's low eight bits are one of ``Operation``.
   init(cost: CommandCost, _ write: ((UInt32, UInt32) -> Void) -> Void) {

@@ -212,7 +212,7 @@ extension CommandBuilder {
   }
 
   /// Bytes by tile: unit u is the work of tile u mod count.
-  private struct Moved {
+  struct Moved {
     private var read: [Int]
     private var written: [Int]
 

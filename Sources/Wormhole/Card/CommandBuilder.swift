@@ -6,10 +6,13 @@ internal import TensixISA
 /// with scratch memory between them.
 package struct CommandBuilder {
   package private(set) var commands: [Command] = []
-  private(set) var scratch: [Matrix] = []
+  /// Partial sums and the like: the list's, once there is one.
+  package private(set) var scratch: [Matrix] = []
   let card: Card
   /// Of the last command; nil where it is not known.
   private var lastAccess: CommandAccess?
+  /// What the next commands are for, in reports.
+  package var purpose = ""
 
   package init(for card: Card) { self.card = card }
 
@@ -294,7 +297,13 @@ package struct CommandBuilder {
   /// The thin product that others of the same matrix may still join, and what came after it.
   var openProduct: OpenProduct?
 
-  mutating func replace(_ index: Int, by command: Command) { commands[index] = command }
+  /// The command is for what the one before was for, and for what comes now.
+  mutating func replace(_ index: Int, by command: Command) {
+    var command = command
+    let also = purpose.split(separator: ".").last.map { " + \($0)" } ?? ""
+    command.purpose = commands[index].purpose + also
+    commands[index] = command
+  }
 
   /// Adds a command. Where `access` is not given, it waits for the one before, and the next for it.
   mutating func append(_ command: Command, access: CommandAccess? = nil) {
@@ -303,6 +312,7 @@ package struct CommandBuilder {
       command.setIndependent()
     }
     lastAccess = access
+    command.purpose = purpose
     if let access { openProduct?.since.append(access) } else { openProduct = nil }
     commands.append(command)
   }

@@ -19,10 +19,21 @@ package struct CommandCost: Hashable, Sendable {
   /// Time below which the documented throughputs do not allow the command: 32 bytes a cycle into a
   /// tile, one matrix and one vector instruction a cycle, 288 GB/s of DRAM. `clock` in MHz.
   package func microsecondsAtLeast(clock: Int) -> Double {
-    let cycles = max(
-      nocBytesOfBusiestTile / 32,
-      max(productsOfBusiestTile, vectorInstructionsOfBusiestTile))
-    return max(
-      Double(cycles) / Double(max(1, clock)), Double(dramBytesRead + dramBytesWritten) / 288_000)
+    limits(clock: clock).map(\.microseconds).max() ?? 0
+  }
+
+  /// What takes that time; dispatch where nothing is to be done.
+  package func bound(clock: Int) -> WorkBound {
+    let longest = limits(clock: clock).max { $0.microseconds < $1.microseconds }
+    return longest.map { $0.microseconds > 0 ? $0.bound : .dispatch } ?? .dispatch
+  }
+
+  private func limits(clock: Int) -> [(bound: WorkBound, microseconds: Double)] {
+    func time(_ cycles: Int) -> Double { Double(cycles) / Double(max(1, clock)) }
+    return [
+      (.noc, time(nocBytesOfBusiestTile / 32)), (.math, time(productsOfBusiestTile)),
+      (.vector, time(vectorInstructionsOfBusiestTile)),
+      (.dram, Double(dramBytesRead + dramBytesWritten) / 288_000),
+    ]
   }
 }

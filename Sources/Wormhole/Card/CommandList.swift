@@ -22,6 +22,7 @@ extension Card {
   /// Uploads the builder's commands.
   package func load(_ builder: CommandBuilder) throws(CardError) -> CommandList {
     try checkOpen("load")
+    try checkMemory("load")
     let words = builder.commands.flatMap(\.words)
     let size = builder.commands.count * Int(CommandLayout.byteCount)
     guard let base = dram.take(size) else {

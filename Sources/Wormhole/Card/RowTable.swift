@@ -11,23 +11,22 @@ package struct RowTable: Hashable, Sendable {
 }
 
 extension Card {
-  /// A table of `count` zeros.
+  /// A table of `count` numbers, whatever is there.
   package func allocateTable(count: Int) throws(CardError) -> RowTable {
     try checkOpen("allocate")
-    guard count >= 1, count <= 1 << 24, let base = dram.take(4 * count) else {
+    guard count >= 1, count <= 1 << 24, let base = dram.take(4 * count, planned: true) else {
       throw CardError(
         card: transport.name, call: "allocate",
         seen: "a table of \(count) rows; \(dram.largestCount) bytes are left in a bank",
         remedy: "ask for 1 to \(1 << 24) rows, or free what is no longer needed")
     }
-    let table = RowTable(count: count, base: UInt32(base))
-    try upload([UInt32](repeating: 0, count: count), to: table)
-    return table
+    return RowTable(count: count, base: UInt32(base))
   }
 
   /// Writes the numbers of the rows; a command list may run again with others.
   package func upload(_ rows: [UInt32], to table: RowTable) throws(CardError) {
     try checkOpen("upload")
+    try checkMemory("upload")
     guard rows.count == table.count else {
       throw CardError(
         card: transport.name, call: "upload",

@@ -13,46 +13,45 @@ enum TileCodec {
     Float(bitPattern: UInt32(bits) << 16)
   }
 
-  /// Writes one tile; `value` answers for each place in it.
+  /// Writes one tile, whose row r begins at `values[r * stride]`.
   static func encode(
-    _ format: TileFormat, into bytes: UnsafeMutableRawBufferPointer,
-    value: (_ row: Int, _ column: Int) -> Float
+    _ format: TileFormat, _ values: UnsafeBufferPointer<Float>, stride: Int,
+    into bytes: UnsafeMutableRawBufferPointer
   ) {
-    for face in 0..<4 {
-      for row in 0..<16 {
-        let start = face * 256 + row * 16
-        let r = (face >> 1) * 16 + row, c = (face & 1) * 16
-        switch format {
-        case .bfloat16:
-          for i in 0..<16 {
-            bytes.storeBytes(
-              of: bfloat16(value(r, c + i)), toByteOffset: 2 * (start + i), as: UInt16.self)
-          }
-        case .float32:
-          for i in 0..<16 {
-            bytes.storeBytes(
-              of: value(r, c + i).bitPattern, toByteOffset: 4 * (start + i), as: UInt32.self)
-          }
-        case .bfp8:
-          encodeShared(into: bytes, line: face * 16 + row) { value(r, c + $0) }
+    for line in 0..<64 {
+      // A row of a face.
+      let row = (line >> 5) << 4 | line & 15, column = line & 16
+      let values = UnsafeBufferPointer(
+        rebasing: values[row * stride + column..<row * stride + column + 16])
+      switch format {
+      case .bfloat16:
+        for i in 0..<16 {
+          bytes.storeBytes(
+            of: bfloat16(values[i]), toByteOffset: 2 * (16 * line + i), as: UInt16.self)
         }
+      case .float32:
+        for i in 0..<16 {
+          bytes.storeBytes(
+            of: values[i].bitPattern, toByteOffset: 4 * (16 * line + i), as: UInt32.self)
+        }
+      case .bfp8:
+        encodeShared(values, line: line, into: bytes)
       }
     }
   }
 
   /// Sixteen values under their largest exponent, rounded to nearest.
   private static func encodeShared(
-    into bytes: UnsafeMutableRawBufferPointer, line: Int, value: (Int) -> Float
+    _ values: UnsafeBufferPointer<Float>, line: Int, into bytes: UnsafeMutableRawBufferPointer
   ) {
     var exponent: UInt32 = 0
-    for i in 0..<16 { exponent = max(exponent, value(i).bitPattern >> 23 & 0xFF) }
+    for i in 0..<16 { exponent = max(exponent, values[i].bitPattern >> 23 & 0xFF) }
     // Magnitude m stands for m * 2^(exponent - 127 - 6). Where rounding would give 128 it stays 127,
     // which costs that value less than the next exponent would cost the other fifteen.
     bytes[line] = UInt8(exponent)
     for i in 0..<16 {
-      let value = value(i)
-      let magnitude = min(127, magnitude(value, exponent))
-      let sign: UInt8 = value.sign == .minus && magnitude != 0 ? 0x80 : 0
+      let magnitude = min(127, magnitude(values[i], exponent))
+      let sign: UInt8 = values[i].sign == .minus && magnitude != 0 ? 0x80 : 0
       bytes[64 + line * 16 + i] = UInt8(magnitude) | sign
     }
   }

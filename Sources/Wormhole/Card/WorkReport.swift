@@ -66,7 +66,7 @@ extension Card {
 }
 
 extension WorkReport: CustomStringConvertible {
-  /// Three lines; where commands were counted, one more for all of them and one for each.
+  /// Three lines; where commands were counted, one more for all of them and one for each of a short list.
   package var description: String {
     let time = (microsecondsAtLeast * 10).rounded() / 10
     return """
@@ -81,7 +81,7 @@ extension WorkReport: CustomStringConvertible {
   private var estimateText: String {
     guard !estimates.isEmpty else { return "" }
     var lines = ["", "estimate: \(text(CommandEstimate.total(estimates)))"]
-    for (number, estimate) in estimates.enumerated() {
+    for (number, estimate) in estimates.enumerated() where estimates.count <= 32 {
       lines.append("command \(number + 1): \(text(estimate))")
     }
     return lines.joined(separator: "\n")

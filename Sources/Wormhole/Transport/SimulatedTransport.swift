@@ -87,6 +87,8 @@ package final class SimulatedTransport: Transport, CardRegisters {
 
   package func advance() throws(CardError) { try bus.advance() }
 
+  package var runDeadline: Duration { .seconds(86_400) }
+
   package var standstill: String? { bus.standstill }
 
   package func takeEstimates() -> [CommandEstimate] { bus.takeEstimates() }

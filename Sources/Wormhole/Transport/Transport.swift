@@ -93,6 +93,10 @@ package protocol Transport: AnyObject {
   /// What every core waits for, where it is known that nothing on the card will go on by itself.
   var standstill: String? { get }
 
+  /// How long a run of a whole policy may take; a day on a card in software, which needs minutes where a card needs
+  /// milliseconds.
+  var runDeadline: Duration { get }
+
   /// What each command did that has ended since this was asked last; nothing on a card that does not
   /// count.
   func takeEstimates() -> [CommandEstimate]
@@ -109,6 +113,8 @@ package protocol Transport: AnyObject {
 
 extension Transport {
   package var standstill: String? { nil }
+
+  package var runDeadline: Duration { .seconds(60) }
 
   package func takeEstimates() -> [CommandEstimate] { [] }
 

@@ -69,6 +69,7 @@ final class SafetensorsFuzzTests: XCTestCase {
           switch tensor.elementType {
           case .float32, .bfloat16, .float16: try tensor.floats().count
           case .int32: try tensor.int32s().count
+          case .uint8: tensor.count
           case .bool: try tensor.bools().count
           }
         XCTAssertEqual(elements, entry.elementCount, "file \(seed)")

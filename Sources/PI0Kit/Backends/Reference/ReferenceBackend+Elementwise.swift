@@ -38,6 +38,10 @@ extension ReferenceBackend {
         (out: UnsafeMutableBufferPointer<Int32>) in
         for (i, (ia, ib)) in indices.enumerated() { out[i] = integer(x[ia], y[ib]) }
       }
+    case .uint8:
+      throw .operation(
+        "arithmetic", reason: "bytes are moved alone: convert them first",
+        operands: ["a: \(a)", "b: \(b)"])
     case .bool:
       let (x, y) = (try a.bools(), try b.bools())
       return try Tensor(shape: shape, elementType: type, device: a.device) {

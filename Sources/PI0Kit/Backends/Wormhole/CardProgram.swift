@@ -1,5 +1,23 @@
 internal import Wormhole
 
+/// Something that a program needs on the card before it runs.
+enum CardUpload {
+  case zeros(Matrix)
+  case values([Float], Matrix)
+  case rows([UInt32], RowTable)
+  /// Of a tensor in host memory.
+  case pixels(Tensor, Pictures)
+
+  func write(to card: Card) throws(CardError) {
+    switch self {
+    case .zeros(let matrix): try card.clear(matrix)
+    case .values(let values, let matrix): try card.upload(values, to: matrix)
+    case .rows(let rows, let table): try card.upload(rows, to: table)
+    case .pixels(let images, let pictures): try card.upload(images.bytes, to: pictures)
+    }
+  }
+}
+
 /// Commands for the card as operations ask for them, and the memory they work in.
 ///
 /// It is used by the thread that records, and constant once it is loaded.
@@ -10,10 +28,14 @@ final class CardProgram: @unchecked Sendable {
   private var builder: CommandBuilder
   private var owned: [Matrix] = []
   private var ownedTables: [RowTable] = []
+  private var ownedPictures: [Pictures] = []
   private var constants: [ConstantKey: Matrix] = [:]
   /// What constants were made of, and operands that lie on the card: none may go while the program is
   /// there.
   private var operands: [Tensor] = []
+  /// What is brought to the card before the first run. Memory is only reserved while commands are recorded, so that
+  /// it is known beforehand whether there is enough.
+  private var uploads: [CardUpload] = []
 
   init(_ session: CardSession, activations format: TileFormat) throws(PI0Error) {
     self.session = session
@@ -23,7 +45,9 @@ final class CardProgram: @unchecked Sendable {
 
   deinit {
     for matrix in owned { session.free(matrix) }
+    if !isLoaded { for matrix in builder.scratch { session.free(matrix) } }
     for table in ownedTables { session.free(table) }
+    for pictures in ownedPictures { session.free(pictures) }
   }
 
   // MARK: - Memory
@@ -47,10 +71,16 @@ final class CardProgram: @unchecked Sendable {
     {
       return unused.remove(at: index)
     }
+    let matrix = try reserve(rows, columns, format)
+    if zeros { uploads.append(.zeros(matrix)) }
+    return matrix
+  }
+
+  private func reserve(
+    _ rows: Int, _ columns: Int, _ format: TileFormat
+  ) throws(PI0Error) -> Matrix {
     let matrix = try session.use { (card) throws(CardError) in
-      zeros
-        ? try card.allocate(rows: rows, columns: columns, format: format)
-        : try card.reserve(rows: rows, columns: columns, format: format)
+      try card.reserve(rows: rows, columns: columns, format: format)
     }
     owned.append(matrix)
     return matrix
@@ -209,13 +239,9 @@ final class CardProgram: @unchecked Sendable {
         storage: ObjectIdentifier(storage), byteOffset: byteOffset, shape: shape, purpose: purpose)
     }
     if let matrix = constants[key] { return matrix }
-    let matrix = try session.use { (card) throws(CardError) in
-      try card.reserve(
-        rows: shape.dropLast().reduce(1, *), columns: shape.last ?? 1, format: format)
-    }
-    owned.append(matrix)
+    let matrix = try reserve(shape.dropLast().reduce(1, *), shape.last ?? 1, format)
     let values = make(x?.numbers() ?? [], shape.last ?? 1)
-    try session.use { (card) throws(CardError) in try card.upload(values, to: matrix) }
+    uploads.append(.values(values, matrix))
     constants[key] = matrix
     if let x { operands.append(x) }
     return matrix
@@ -327,7 +353,7 @@ final class CardProgram: @unchecked Sendable {
   /// Row numbers for ``gather(_:row:rows:column:columns:into:outRow:outColumn:)``.
   func makeRowTable(_ rows: [UInt32]) throws(PI0Error) -> RowTable {
     let table = try makeRowTable(count: rows.count)
-    try session.use { (card) throws(CardError) in try card.upload(rows, to: table) }
+    uploads.append(.rows(rows, table))
     return table
   }
 
@@ -341,8 +367,59 @@ final class CardProgram: @unchecked Sendable {
 
   /// The row numbers that int32 tokens are.
   func rowTable(of tokens: Tensor) throws(PI0Error) -> RowTable {
-    if let table = tokens.cardTensor?.rowTable { return table }
+    if case .rowTable(let table) = tokens.cardTensor?.memory { return table }
     return try makeRowTable(tokens.int32s().map(UInt32.init(bitPattern:)))
+  }
+
+  // MARK: - Pictures
+
+  /// The pictures that uint8 `[count, height, width, 3]` are.
+  func pictures(of images: Tensor) throws(PI0Error) -> Pictures {
+    if case .pictures(let pictures) = images.cardTensor?.memory { return pictures }
+    let pictures = try makePictures(images.shape)
+    uploads.append(.pixels(images, pictures))
+    return pictures
+  }
+
+  private func makePictures(_ shape: [Int]) throws(PI0Error) -> Pictures {
+    let pictures = try session.use { (card) throws(CardError) in
+      try card.allocatePictures(count: shape[0], height: shape[1], width: shape[2])
+    }
+    ownedPictures.append(pictures)
+    return pictures
+  }
+
+  /// Room for a tensor like `input`, that each run is given.
+  func makeInput(_ input: Tensor) throws(PI0Error) -> CardMemory {
+    switch input.elementType {
+    case .int32: .rowTable(try makeRowTable(count: input.count))
+    case .uint8 where input.rank == 4: .pictures(try makePictures(input.shape))
+    default: .matrix(try makeMatrix(input.shape, as: .float32))
+    }
+  }
+
+  // MARK: - What commands are for
+
+  /// Operations that have been recorded.
+  private(set) var operations = 0
+  /// The layer whose weight was used last.
+  private var layer = ""
+
+  /// Begins an operation; reports say that it belongs to the layer whose weight was used last.
+  func beginOperation() {
+    operations += 1
+    builder.purpose = layer
+  }
+
+  /// The operation has this weight.
+  func use(_ weight: Tensor) {
+    guard var name = weight.name else { return }
+    if name.hasSuffix(".weight") { name.removeLast(".weight".count) }
+    builder.purpose = name
+    // As far as the layer's number, or without the last part.
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    let number = parts.firstIndex { Int($0) != nil } ?? parts.count - 2
+    layer = parts.prefix(number + 1).joined(separator: ".")
   }
 
   // MARK: - Commands
@@ -469,6 +546,14 @@ final class CardProgram: @unchecked Sendable {
     try emit { (builder) throws(CardError) in try builder.reshape(source, into: out) }
   }
 
+  func patches(
+    _ side: Int, of pictures: Pictures, into out: Matrix
+  ) throws(PI0Error) {
+    try emit { (builder) throws(CardError) in
+      try builder.patches(side, of: pictures, into: out)
+    }
+  }
+
   func download(_ matrix: Matrix, to buffer: HostBuffer) throws(PI0Error) {
     try emit { (builder) throws(CardError) in try builder.download(matrix, to: buffer) }
   }
@@ -485,20 +570,25 @@ final class CardProgram: @unchecked Sendable {
 
   /// Runs the commands now.
   func runOnce() throws(PI0Error) {
+    let list = try session.load(builder, uploads)
+    isLoaded = true
+    uploads = []
     try session.use { (card) throws(CardError) in
-      let list = try card.load(builder)
       defer { card.free(list) }
-      try card.run(list)
+      try card.run(list, deadline: card.transport.runDeadline)
     }
   }
 
-  /// Uploads the commands, and counts what a run of them does.
-  func load() throws(PI0Error) -> (list: CommandList, report: WorkReport) {
-    try session.use { (card) throws(CardError) in
-      isLoaded = true
-      let list = try card.load(builder)
-      return (list, card.report(on: list))
-    }
+  /// Brings weights, constants and commands to the card, and counts what a run of them does.
+  ///
+  /// - Parameter onProgress: see ``CardSession/load(_:_:onProgress:)``.
+  func load(
+    onProgress: (_ done: Int, _ total: Int) -> Void
+  ) throws(PI0Error) -> (list: CommandList, report: WorkReport, plan: [CommandPlan]) {
+    let list = try session.load(builder, uploads, onProgress: onProgress)
+    isLoaded = true
+    uploads = []
+    return try session.use { (card) in (list, card.report(on: list), card.plan(of: list)) }
   }
 }
 

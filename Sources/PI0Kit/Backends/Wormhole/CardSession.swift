@@ -27,7 +27,8 @@ final class CardSession: Sendable {
   nonisolated(unsafe) private var weights: [WeightKey: Matrix] = [:]
   private let isBusy = Atomic(false)
   /// What nobody needs any more, given back when the card is next used.
-  private let unneeded = Mutex<(matrices: [Matrix], tables: [RowTable])>(([], []))
+  private let unneeded = Mutex<(matrices: [Matrix], tables: [RowTable], pictures: [Pictures])>(
+    ([], [], []))
 
   init(name: String, card: sending Card) {
     self.name = name
@@ -42,11 +43,12 @@ final class CardSession: Sendable {
     }
     defer { isBusy.store(false, ordering: .releasing) }
     let unneeded = unneeded.withLock { waiting in
-      defer { waiting = ([], []) }
+      defer { waiting = ([], [], []) }
       return waiting
     }
     for matrix in unneeded.matrices { card.free(matrix) }
     for table in unneeded.tables { card.free(table) }
+    for pictures in unneeded.pictures { card.free(pictures) }
     do {
       return try body(card)
     } catch {
@@ -59,6 +61,14 @@ final class CardSession: Sendable {
 
   /// Gives row numbers back when the card is next used.
   func free(_ table: RowTable) { unneeded.withLock { $0.tables.append(table) } }
+
+  /// Gives pictures back when the card is next used.
+  func free(_ pictures: Pictures) { unneeded.withLock { $0.pictures.append(pictures) } }
+
+  /// Bytes of the card's memory that nobody has.
+  var freeMemory: Int {
+    get throws(PI0Error) { try use { (card) in card.freeDRAM } }
+  }
 
   /// Stops the card. A second time does nothing.
   func close() throws(PI0Error) {
@@ -109,74 +119,133 @@ final class CardSession: Sendable {
   /// Keeps the storage of every key alive, so that no other takes its identity.
   nonisolated(unsafe) private var storages: [TensorStorage] = []
 
-  /// The matrix of a weight in host memory, converted and uploaded when it is first asked for.
+  /// Weights that have a matrix, but are not there yet.
+  nonisolated(unsafe) private var awaited: [(key: WeightKey, weight: Tensor)] = []
+
+  /// The matrix of a weight in host memory. Its memory is reserved; ``load(_:_:onProgress:)`` brings it there.
   ///
   /// - Parameters:
   ///   - weight: `[rows, columns]`.
   ///   - transposed: whether the matrix is `[columns, rows]`, as products want it.
   ///   - format: of the matrix.
-  ///   - heads: of the matrix.
+  ///   - heads: of the matrix, which is transposed.
   func weight(
     _ weight: Tensor, transposed: Bool, as format: TileFormat, heads: HeadSide? = nil
   ) throws(PI0Error) -> Matrix {
-    guard case .host(let storage, let byteOffset) = weight.elements, weight.rank == 2 else {
+    guard case .host(let storage, let byteOffset) = weight.elements, weight.rank == 2,
+      weight.elementType.isFloat
+    else {
       throw .device("\(name): a weight must be a matrix in host memory, found \(weight)")
     }
     let key = WeightKey(
       storage: ObjectIdentifier(storage), byteOffset: byteOffset, shape: weight.shape,
       isTransposed: transposed, format: format, heads: heads)
-    let (rows, columns) = (weight.shape[0], weight.shape[1])
+    var (rows, columns) = (weight.shape[0], weight.shape[1])
+    if transposed { swap(&rows, &columns) }
+    switch heads {
+    case .rows(let width): rows = rows / width * MatrixLayout.headColumns(width)
+    case .columns(let width): columns = columns / width * MatrixLayout.headColumns(width)
+    case nil: break
+    }
     return try use { (card) throws(CardError) in
       if let matrix = weights[key] { return matrix }
-      if let heads {
-        let matrix = try upload(weight, transposed: transposed, as: format, heads, to: card)
-        weights[key] = matrix
-        storages.append(storage)
-        return matrix
-      }
-      let matrix = try card.reserve(
-        rows: transposed ? columns : rows, columns: transposed ? rows : columns, format: format)
-      let (rowStride, columnStride) = transposed ? (1, columns) : (columns, 1)
-      if weight.elementType == .bfloat16 {
-        try card.upload(
-          bfloat16: weight.bytes.bindMemory(to: UInt16.self), to: matrix, rowStride: rowStride,
-          columnStride: columnStride)
-      } else {
-        try card.upload(
-          weight.numbers(), to: matrix, rowStride: rowStride, columnStride: columnStride)
-      }
+      let matrix = try card.reserve(rows: rows, columns: columns, format: format)
       weights[key] = matrix
       storages.append(storage)
+      awaited.append((key, weight))
       return matrix
     }
   }
 
-  /// With zeros between the heads.
-  private func upload(
-    _ weight: Tensor, transposed: Bool, as format: TileFormat, _ heads: HeadSide, to card: Card
-  ) throws(CardError) -> Matrix {
-    let values = weight.numbers(), inner = weight.shape[1]
-    let (rows, columns) = transposed ? (inner, weight.shape[0]) : (weight.shape[0], inner)
-    func room(_ count: Int, _ width: Int) -> Int { count / width * MatrixLayout.headColumns(width) }
-    func place(_ i: Int, _ width: Int) -> Int {
-      i / width * MatrixLayout.headColumns(width) + i % width
-    }
-    let (rowWidth, columnWidth): (Int, Int) =
-      switch heads {
-      case .rows(let width): (width, 32)
-      case .columns(let width): (32, width)
+  /// Brings everything to the card that has been recorded: weights first, then what `uploads` bring, then the
+  /// commands. Nothing of it where memory does not suffice for all.
+  ///
+  /// - Parameter onProgress: called with bytes of weights that are there, and of all that were to be brought.
+  func load(
+    _ builder: CommandBuilder, _ uploads: [CardUpload],
+    onProgress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(PI0Error) -> CommandList {
+    try use { (card) throws(CardError) in
+      let total = awaited.reduce(0) { $0 + (weights[$1.key]?.byteCount ?? 0) }
+      var done = 0, told = 0, next = 0
+      do throws(CardError) {
+        try card.checkMemory("load")
+        while next < awaited.count {
+          let (key, weight) = awaited[next]
+          if let matrix = weights[key] {
+            try card.upload(to: matrix) { rows, target, stride in
+              weight.copyRows(rows, of: key.isTransposed, key.heads, to: target, stride: stride)
+              done += (rows.count + 31) / 32 * matrix.tileColumns * matrix.format.tileBytes
+              if done - told > total / 1000 || done == total {
+                told = done
+                onProgress(done, total)
+              }
+            }
+          }
+          next += 1
+        }
+      } catch {
+        // Who asks for them again, loads them again.
+        for (key, _) in awaited[next...] {
+          if let matrix = weights.removeValue(forKey: key) { card.free(matrix) }
+        }
+        awaited = []
+        throw error
       }
-    let matrixRows = if case .rows = heads { room(rows, rowWidth) } else { rows }
-    let matrixColumns = if case .columns = heads { room(columns, columnWidth) } else { columns }
-    var padded = [Float](repeating: 0, count: matrixRows * matrixColumns)
-    for row in 0..<rows {
-      for column in 0..<columns {
-        padded[place(row, rowWidth) * matrixColumns + place(column, columnWidth)] =
-          transposed ? values[column * inner + row] : values[row * inner + column]
+      awaited = []
+      for upload in uploads { try upload.write(to: card) }
+      return try card.load(builder)
+    }
+  }
+}
+
+extension Tensor {
+  /// Writes rows of the matrix that a weight becomes, at most 32, which begin at a multiple of 32: row
+  /// `rows.lowerBound + i` from `target[i * stride]` on. What no value belongs to is left as it is.
+  fileprivate func copyRows(
+    _ rows: Range<Int>, of isTransposed: Bool, _ heads: CardSession.HeadSide?,
+    to target: UnsafeMutableBufferPointer<Float>, stride: Int
+  ) {
+    switch elementType {
+    case .bfloat16: copyRows(rows, isTransposed, heads, target, stride, BFloat16.float)
+    case .float16: copyRows(rows, isTransposed, heads, target, stride, Half.float)
+    default: copyRows(rows, isTransposed, heads, target, stride) { (value: Float) in value }
+    }
+  }
+
+  @inline(__always)
+  private func copyRows<Bits: BitwiseCopyable>(
+    _ rows: Range<Int>, _ isTransposed: Bool, _ heads: CardSession.HeadSide?,
+    _ target: UnsafeMutableBufferPointer<Float>, _ stride: Int, _ float: (Bits) -> Float
+  ) {
+    let size = MemoryLayout<Bits>.size, (outer, inner) = (shape[0], shape[1]), bytes = bytes
+    guard isTransposed else {
+      for (i, row) in rows.enumerated() {
+        for j in 0..<inner {
+          target[i * stride + j] = float(
+            bytes.loadUnaligned(fromByteOffset: (row * inner + j) * size, as: Bits.self))
+        }
+      }
+      return
+    }
+    // Which elements of the weight's rows these are: a head's width is rounded up to whole tiles, so that
+    // all belong to one head.
+    var (first, count) = (rows.lowerBound, rows.count)
+    if case .rows(let width) = heads {
+      let room = MatrixLayout.headColumns(width), offset = first % room
+      first = first / room * width + offset
+      count = min(count, width - offset)
+    }
+    for row in 0..<outer {
+      var column = row
+      if case .columns(let width) = heads {
+        column = row / width * MatrixLayout.headColumns(width) + row % width
+      }
+      let start = (row * inner + first) * size
+      for i in 0..<count {
+        target[i * stride + column] = float(
+          bytes.loadUnaligned(fromByteOffset: start + i * size, as: Bits.self))
       }
     }
-    let matrix = try card.reserve(rows: matrixRows, columns: matrixColumns, format: format)
-    try card.upload(padded, to: matrix)
-    return matrix
   }
 }

@@ -12,34 +12,38 @@ enum MatrixLayout {
   static func headColumns(_ width: Int) -> Int { (width + 31) / 32 * 32 }
 }
 
+/// Memory of the card that holds a tensor.
+enum CardMemory {
+  /// Tiles of floats.
+  case matrix(Matrix)
+  /// Token ids, the input of a trace.
+  case rowTable(RowTable)
+  /// Frames of cameras, the input of a trace.
+  case pictures(Pictures)
+}
+
 /// A tensor's elements in the card's DRAM.
 final class CardTensor: DeviceStorage {
-  /// Its tiles; nil for the token ids of a trace, which are a table.
-  let matrix: Matrix?
+  let memory: CardMemory
   let layout: MatrixLayout
-  /// Where row numbers lie on the card.
-  let rowTable: RowTable?
   private let session: CardSession
   /// The recording that computes the elements; nil where they are computed already.
   let recording: CardProgram?
 
   /// Elements that are there. The tensor owns their memory.
   init(_ matrix: Matrix, _ layout: MatrixLayout = .rows, in session: CardSession) {
-    self.matrix = matrix
+    memory = .matrix(matrix)
     self.layout = layout
-    rowTable = nil
     self.session = session
     recording = nil
   }
 
-  /// Elements that a recording computes. The recording owns their memory.
+  /// Elements that a recording computes, or is given. The recording owns their memory.
   init(
-    _ matrix: Matrix?, _ layout: MatrixLayout = .rows, rowTable: RowTable? = nil,
-    recordedBy program: CardProgram
+    _ memory: CardMemory, _ layout: MatrixLayout = .rows, recordedBy program: CardProgram
   ) {
-    self.matrix = matrix
+    self.memory = memory
     self.layout = layout
-    self.rowTable = rowTable
     session = program.session
     recording = program
   }
@@ -47,6 +51,11 @@ final class CardTensor: DeviceStorage {
   deinit {
     guard let matrix else { return }
     if let recording { recording.recycle(matrix) } else { session.free(matrix) }
+  }
+
+  /// The elements' tiles, if they are floats.
+  var matrix: Matrix? {
+    if case .matrix(let matrix) = memory { matrix } else { nil }
   }
 
   func download(

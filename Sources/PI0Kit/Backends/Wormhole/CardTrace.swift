@@ -8,16 +8,17 @@ package struct TraceReport: Sendable, Encodable {
   package let inputs: [String]
   /// Commands, bytes, instructions and the time they take at least.
   package internal(set) var work: WorkReport
+  /// Operations on tensors that the commands carry out: all that there are between inputs and results.
+  package let operations: Int
+  /// The commands, one by one.
+  package let plan: [CommandPlan]
+
+  private enum CodingKeys: String, CodingKey { case function, inputs, work, operations }
 }
 
 /// A function recorded on the card: inputs at fixed addresses, one command list, results that the
 /// card delivers into host memory. Running it allocates nothing on the card.
 final class CardTrace: Sendable {
-  private enum Input {
-    case matrix(Matrix)
-    case rowTable(RowTable)
-  }
-
   private struct Output {
     let matrix: Matrix
     /// Where the card delivers it; nil where host memory has no room, and it is fetched.
@@ -27,33 +28,27 @@ final class CardTrace: Sendable {
   }
 
   private let program: CardProgram
-  private let inputs: [Input]
+  private let inputs: [CardMemory]
   private let outputs: [Output]
   private let list: CommandList
   private let device: Device
   private let reportNumber: Int
 
-  /// Records `body` for inputs of these shapes and types.
+  /// Records `body` for inputs of these shapes and types, and brings what it needs to the card.
   init(
     _ name: String, _ program: CardProgram, like inputs: [Tensor], on device: Device,
+    onProgress: (_ done: Int, _ total: Int) -> Void,
     _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
   ) throws(PI0Error) {
-    var places: [Input] = []
+    var places: [CardMemory] = []
     var recorded: [Tensor] = []
     for input in inputs {
-      let storage: CardTensor
-      if input.elementType == .int32 {
-        let table = try program.makeRowTable(count: input.count)
-        places.append(.rowTable(table))
-        storage = CardTensor(nil, rowTable: table, recordedBy: program)
-      } else {
-        let matrix = try program.makeMatrix(input.shape, as: .float32)
-        places.append(.matrix(matrix))
-        storage = CardTensor(matrix, recordedBy: program)
-      }
+      let place = try program.makeInput(input)
+      places.append(place)
       recorded.append(
         try Tensor(
-          shape: input.shape, elementType: input.elementType, device: device, storage: storage))
+          shape: input.shape, elementType: input.elementType, device: device,
+          storage: CardTensor(place, recordedBy: program)))
     }
     var outputs: [Output] = []
     let results = try body(recorded)
@@ -74,15 +69,18 @@ final class CardTrace: Sendable {
     self.inputs = places
     self.outputs = outputs
     self.device = device
-    let (list, work) = try withExtendedLifetime((recorded, results)) { () throws(PI0Error) in
-      try program.load()
+    let loaded = try withExtendedLifetime((recorded, results)) { () throws(PI0Error) in
+      try program.load(onProgress: onProgress)
     }
-    self.list = list
-    var report = TraceReport(function: name, inputs: inputs.map(\.description), work: work)
+    list = loaded.list
+    var report = TraceReport(
+      function: name, inputs: inputs.map(\.description), work: loaded.report,
+      operations: program.operations, plan: loaded.plan)
     for place in places {
       switch place {
       case .matrix(let matrix): report.work.hostBytesIn += matrix.byteCount
       case .rowTable(let table): report.work.hostBytesIn += 4 * table.count
+      case .pictures(let pictures): report.work.hostBytesIn += pictures.byteCount
       }
     }
     reportNumber = program.session.add(report)
@@ -90,16 +88,17 @@ final class CardTrace: Sendable {
 
   /// Writes the inputs, rings, waits, reads the results.
   func run(_ inputs: [Tensor]) throws(PI0Error) -> [Tensor] {
-    var values: [(Input, Tensor)] = []
+    var values: [(CardMemory, Tensor)] = []
     for (place, input) in zip(self.inputs, inputs) { values.append((place, try input.onHost())) }
     let results = try program.session.use { (card) throws(CardError) in
       for (place, input) in values {
         switch place {
         case .matrix(let matrix): try card.upload(input.numbers(), to: matrix)
         case .rowTable(let table): try card.upload(input.rowNumbers(), to: table)
+        case .pictures(let pictures): try card.upload(input.bytes, to: pictures)
         }
       }
-      let report = try card.run(list)
+      let report = try card.run(list, deadline: card.transport.runDeadline)
       program.session.setEstimates(report.estimates, ofReport: reportNumber)
       var results: [[Float]] = []
       for output in outputs {

@@ -43,12 +43,19 @@ extension Device {
   /// - Parameters:
   ///   - weights: how weights are kept on the card.
   ///   - activations: how values are kept between operations, bfloat16 or float32.
-  /// - Throws: ``PI0Error/device(_:)`` where there is no address space for its 12 GiB of DRAM.
+  ///   - tiles: how many Tensix tiles the card has: 80, 72 as an n150, or 64.
+  /// - Throws: ``PI0Error/device(_:)`` for another number of tiles, or where there is no address space for its
+  ///   12 GiB of DRAM.
   public static func emulator(
-    weights: CardWeightFormat = .bfp8, activations: ElementType = .bfloat16
+    weights: CardWeightFormat = .bfp8, activations: ElementType = .bfloat16, tiles: Int = 80
   ) throws(PI0Error) -> Device {
-    try card("emulator", weights, activations) { () throws(CardError) in
-      try SimulatedTransport(bus: WormholeEmulator())
+    // Whole rows of eight are off.
+    guard let rows = [80: [], 72: [11], 64: [10, 11]][tiles] else {
+      throw .device("no card has \(tiles) tiles; choose 80, 72 or 64")
+    }
+    let name = tiles == 80 ? "emulator" : "emulator of \(tiles) tiles"
+    return try card(name, weights, activations) { () throws(CardError) in
+      try SimulatedTransport(bus: WormholeEmulator(harvestedRows: rows))
     }
   }
 

@@ -16,6 +16,7 @@ final class WormholeBackend: Backend {
   private let cpu = ReferenceBackend()
 
   var records: Bool { true }
+  var takesPixels: Bool { true }
   var embedderTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8 : .bfloat16 }
   var policyTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8Policy : .bfloat16Policy }
 
@@ -64,6 +65,7 @@ final class WormholeBackend: Backend {
       }
     }
     return try onCard([x], shape, type, like: x) { (program, out) throws(PI0Error) in
+      program.use(gate)
       try program.gatedLinear(
         program.matrix(of: x),
         gate: self.session.weight(gate, transposed: true, as: self.weightFormat),
@@ -85,6 +87,7 @@ final class WormholeBackend: Backend {
     }
     return try onCard([x, bias, residual], shape, type, like: x) {
       (program, out) throws(PI0Error) in
+      program.use(weight)
       try program.linear(
         program.matrix(of: x),
         weight: self.session.weight(
@@ -323,6 +326,7 @@ final class WormholeBackend: Backend {
     }
     return try onCard([tokens], shape, table.elementType, like: tokens, inParts: true) {
       (program, out) throws(PI0Error) in
+      program.use(table)
       try program.gather(
         self.session.weight(table, transposed: false, as: self.activationFormat),
         rows: .table(program.rowTable(of: tokens)), into: out)
@@ -342,6 +346,7 @@ final class WormholeBackend: Backend {
     }
     let width = shape[3]
     return try onCard([x, bias], shape, type, like: x, .heads) { (program, out) throws(PI0Error) in
+      program.use(weight)
       try program.linear(
         program.matrix(of: x),
         weight: self.session.weight(
@@ -383,6 +388,7 @@ final class WormholeBackend: Backend {
     let width = x.shape[3]
     return try onCard([x, bias, residual], shape, type, like: x) {
       (program, out) throws(PI0Error) in
+      program.use(weight)
       try program.linear(
         program.heads(of: x),
         weight: self.session.weight(
@@ -523,6 +529,7 @@ final class WormholeBackend: Backend {
     }
     return try onCard([x, weight, bias], x.shape, type, like: x) {
       (program, out) throws(PI0Error) in
+      program.use(weight)
       let matrix = try program.matrix(of: x)
       try program.normalize(
         matrix, centred: true, weight: program.row(of: weight, as: matrix.format),
@@ -539,6 +546,7 @@ final class WormholeBackend: Backend {
       }
     }
     return try onCard([x, weight], x.shape, type, like: x) { (program, out) throws(PI0Error) in
+      program.use(weight)
       let matrix = try program.matrix(of: x)
       try program.normalize(
         matrix, centred: false, weight: program.row(of: weight, as: matrix.format), offset: 1,
@@ -595,6 +603,20 @@ final class WormholeBackend: Backend {
       .linear(weight: weight.reshaped([weight.shape[0], -1]), bias: bias)
   }
 
+  func pixelPatches(_ image: Tensor, patch: Int, shape: [Int]) throws(PI0Error) -> Tensor {
+    guard Pictures.areCut(height: image.shape[1], width: image.shape[2], patch: patch),
+      image.count > 0
+    else {
+      return try onCPU([image]) { (t) throws(PI0Error) in
+        try self.cpu.pixelPatches(t[0], patch: patch, shape: shape)
+      }
+    }
+    return try onCard([image], shape, .float32, like: image, as: .bfloat16) {
+      (program, out) throws(PI0Error) in
+      try program.patches(patch, of: program.pictures(of: image), into: out)
+    }
+  }
+
   // MARK: - On the CPU
 
   func softmax(
@@ -648,11 +670,12 @@ final class WormholeBackend: Backend {
     }
     let recording = operands.lazy.compactMap { $0?.cardTensor?.recording }.first
     if let recording {
+      recording.beginOperation()
       let out = try makeMatrix(recording)
       try emit(recording, out)
       return try Tensor(
         shape: shape, elementType: type, device: x.device,
-        storage: CardTensor(out, layout, recordedBy: recording))
+        storage: CardTensor(.matrix(out), layout, recordedBy: recording))
     }
     let program = try CardProgram(session, activations: activationFormat)
     let out = try makeMatrix(program)
@@ -669,15 +692,33 @@ final class WormholeBackend: Backend {
   func traced(
     _ cache: TraceCache, _ inputs: [Tensor], _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
   ) throws(PI0Error) -> [Tensor] {
-    // A part of what is being recorded is recorded with it.
-    guard let device = inputs.first?.device, inputs.allSatisfy({ $0.count > 0 }),
-      inputs.allSatisfy({ $0.cardTensor?.recording == nil })
-    else { return try body(inputs) }
-    let trace = try cache.recording(for: inputs) { () throws(PI0Error) in
+    guard isRecorded(inputs) else { return try body(inputs) }
+    return try trace(cache, inputs, body).run(inputs)
+  }
+
+  func prepare(
+    _ cache: TraceCache, _ inputs: [Tensor], onProgress: (_ done: Int, _ total: Int) -> Void,
+    _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
+  ) throws(PI0Error) {
+    guard isRecorded(inputs) else { return }
+    _ = try trace(cache, inputs, onProgress: onProgress, body)
+  }
+
+  /// Whether a function of `inputs` is a recording of its own: a part of what is being recorded is recorded with
+  /// it.
+  private func isRecorded(_ inputs: [Tensor]) -> Bool {
+    !inputs.isEmpty && inputs.allSatisfy { $0.count > 0 && $0.cardTensor?.recording == nil }
+  }
+
+  private func trace(
+    _ cache: TraceCache, _ inputs: [Tensor],
+    onProgress: (_ done: Int, _ total: Int) -> Void = { _, _ in },
+    _ body: ([Tensor]) throws(PI0Error) -> [Tensor]
+  ) throws(PI0Error) -> CardTrace {
+    try cache.recording(for: inputs) { () throws(PI0Error) in
       try CardTrace(
-        cache.name, CardProgram(session, activations: activationFormat), like: inputs, on: device,
-        body)
+        cache.name, CardProgram(session, activations: activationFormat), like: inputs,
+        on: inputs[0].device, onProgress: onProgress, body)
     }
-    return try trace.run(inputs)
   }
 }
