@@ -297,7 +297,13 @@ package struct CommandBuilder {
   /// The thin product that others of the same matrix may still join, and what came after it.
   var openProduct: OpenProduct?
 
-  mutating func replace(_ index: Int, by command: Command) { commands[index] = command }
+  /// The command is for what the one before was for, and for what comes now.
+  mutating func replace(_ index: Int, by command: Command) {
+    var command = command
+    let also = purpose.split(separator: ".").last.map { " + \($0)" } ?? ""
+    command.purpose = commands[index].purpose + also
+    commands[index] = command
+  }
 
   /// Adds a command. Where `access` is not given, it waits for the one before, and the next for it.
   mutating func append(_ command: Command, access: CommandAccess? = nil) {
