@@ -1,5 +1,6 @@
-"""What the comparison needs: packages, a checkpoint of full size, inputs."""
+"""What the comparisons need: packages, pi0, a checkpoint of full size, inputs."""
 
+import importlib.metadata
 import os
 import pathlib
 import subprocess
@@ -37,6 +38,23 @@ def run_inside(script):
         subprocess.run([*pip, "--no-deps", "--ignore-requires-python", LEROBOT], check=True)
         installed.write_text("\n".join(wanted) + "\n")
     os.execv(python, [python, script, *sys.argv[1:]])
+
+
+def build():
+    """The path of pi0, built in release."""
+    subprocess.run([ROOT / "Scripts/install-requirements"], check=True, stdout=sys.stderr)
+    command = ["swift", "build", "-c", "release", "--product", "pi0"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    folder = subprocess.run(
+        [*command, "--show-bin-path"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return pathlib.Path(folder.stdout.strip()) / "pi0"
+
+
+def versions():
+    """Of what pi0 is compared with."""
+    return ", ".join(
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("torch", "transformers", "lerobot"))
 
 
 def checkpoint(depth=None):

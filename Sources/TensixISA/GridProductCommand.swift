@@ -8,8 +8,6 @@
 /// A tile goes through the sum chunk by chunk, in each through its columns group by group, and through its rows
 /// in each group. One row of a group is a block, whose accumulators are in Dst together.
 package struct GridProductCommand {
-  /// Columns of Tensix tiles that a card has.
-  package static var gridColumns: UInt32 { 8 }
   /// Tiles of activations that are sent together, neighbours in a row.
   package static var leftBatch: UInt32 { 4 }
 

@@ -6,8 +6,6 @@
 /// the others, which keep them in L1 for all their columns. Weights stream in meanwhile, those of the
 /// next command before it is released.
 package struct ThinProductCommand {
-  /// Columns of Tensix tiles that a card has; tiles are numbered row by row.
-  package static var gridColumns: UInt32 { 8 }
   /// Rows of tiles that there may be: with two products side by side, accumulators fill half of Dst.
   package static var maximumRows: UInt32 { 2 }
 
@@ -21,7 +19,7 @@ package struct ThinProductCommand {
   /// Output tiles down and across.
   package var rows: UInt32 = 0
   package var columns: UInt32 = 0
-  /// Tiles summed over, and in how many parts: 1, or ``gridColumns``, each a plane of partial sums in fp32 that go
+  /// Tiles summed over, and in how many parts: 1, or ``TileGrid/columns``, each a plane of partial sums in fp32 that go
   /// to the L1 of the tile which adds them (``Operation/reduce``).
   package var inner: UInt32 = 0
   package var planes: UInt32 = 0

@@ -1,3 +1,8 @@
+/// The Tensix tiles of a card: rows may be switched off, columns not. Tiles are numbered row by row.
+package enum TileGrid {
+  package static var columns: UInt32 { 8 }
+}
+
 /// Where the five programs lie in a tile's L1, one behind the other.
 package enum Image {
   package static var sequencer: UInt32 { 0 }

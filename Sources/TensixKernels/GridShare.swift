@@ -20,9 +20,9 @@ struct GridShare {
 
   init(_ command: GridProductCommand) {
     let index = Memory[Control.tileIndex]
-    x = index % GridProductCommand.gridColumns
-    y = index / GridProductCommand.gridColumns
-    gridRows = Memory[Control.tileCount] / GridProductCommand.gridColumns
+    x = index % TileGrid.columns
+    y = index / TileGrid.columns
+    gridRows = Memory[Control.tileCount] / TileGrid.columns
     row = min(y * command.tileRows, command.rows)
     rows = min(command.tileRows, command.rows - row)
     column = min(x * command.tileColumns, command.columns)

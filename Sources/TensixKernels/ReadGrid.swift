@@ -9,7 +9,7 @@ func readGrid(_ command: GridProductCommand) {
     (command.chunks - 1) * command.leftBatches(steps: command.chunk)
     + command.leftBatches(steps: lastSteps)
   var activations = Sender(
-    Stream.activations, members: GridProductCommand.gridColumns, own: share.x,
+    Stream.activations, members: TileGrid.columns, own: share.x,
     depth: command.leftDepth, count: share.rows * batches,
     rectangle: NoC.sharing.row(of: position), transaction: 1)
   var weights = Sender(

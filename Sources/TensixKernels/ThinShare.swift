@@ -21,7 +21,7 @@ struct ThinShare {
 
   @inline(__always) init(inColumn: Bool) {
     let index = Memory[Control.tileIndex], count = Memory[Control.tileCount]
-    let columns = inColumn ? ThinProductCommand.gridColumns : 1
+    let columns = inColumn ? TileGrid.columns : 1
     self.inColumn = inColumn
     (plane, member, members) = (index % columns, index / columns, count / columns)
   }

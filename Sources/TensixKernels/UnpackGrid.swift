@@ -70,7 +70,7 @@ private struct Arrivals {
 func unpackGrid(_ command: GridProductCommand) {
   let share = GridShare(command)
   var activations = Arrivals(
-    Stream.activations, members: GridProductCommand.gridColumns, depth: command.leftDepth)
+    Stream.activations, members: TileGrid.columns, depth: command.leftDepth)
   var weights = Arrivals(Stream.weights, members: share.gridRows, depth: command.rightDepth)
   if share.isEmpty { return passOn(command, share, &activations, &weights) }
   let right = CircularBuffer.right(DataFormat.bfloat16)

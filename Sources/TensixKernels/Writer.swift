@@ -164,38 +164,21 @@ func writeThin(_ command: ThinProductCommand) {
   writer.finish()
 }
 
-/// Drains the output buffer to DRAM.
 func writeResults(_ command: MatrixCommand) {
-  let noc = NoC.writing, buffer = CircularBuffer.output
-  let bytes = DataFormat.tileBytes(command.outFormat)
-  var number = buffer.first
-  var ready: UInt32 = 0, awaited = noc.writesDone
+  var writer = ResultWriter(out: command.out, format: command.outFormat)
   command.forEachBlock { block in
     let top = command.outRow + block.plane * command.rows + block.row
     for row in 0..<block.rows {
-      if ready == 0 {
-        // What was sent before has left when it is acknowledged; then its slots are free.
-        noc.awaitWrites(awaited)
-        buffer.pop(number &- buffer.first)
-        ready = buffer.waitForAny()
-      }
       if command.out == 0 {
         writePlane(
           block.plane, of: (command.inner + command.chunk - 1) / command.chunk,
-          output: (block.row + row) * command.columns + block.column, from: buffer.slot(number))
+          output: (block.row + row) * command.columns + block.column, from: writer.next())
       } else {
-        let page = (top + row) * command.outStride + command.outColumn + block.column
-        noc.write(
-          buffer.slot(number), to: DRAMLocation(base: command.out, page: page, pageBytes: bytes),
-          bytes: bytes)
+        writer.write(page: (top + row) * command.outStride + command.outColumn + block.column)
       }
-      number &+= 1
-      ready -= 1
-      awaited &+= 1
     }
   }
-  noc.awaitWrites(awaited)
-  buffer.pop(number &- buffer.first)
+  writer.finish()
 }
 
 /// To the tile that will add this output tile's planes: `reduce` gives every `tileCount`-th to one.

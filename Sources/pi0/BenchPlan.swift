@@ -64,7 +64,7 @@ struct BenchPlan: Encodable {
     (function, inputs, operations) = (report.function, report.inputs, report.operations)
     (doorbells, bytesFromHost, bytesToHost) = (work.doorbells, work.hostBytesIn, work.hostBytesOut)
     var commands: [Row] = []
-    var stages: [Stage] = []
+    var stages: [Stage] = [], stage = "vision"
     var flops = 0.0
     for (index, plan) in report.plan.enumerated() {
       var row = Row(
@@ -80,38 +80,25 @@ struct BenchPlan: Encodable {
       }
       flops += plan.flops
       commands.append(row)
-      // Commands before a stage's first weight belong to it, those after its last to it still.
-      let name = Self.stage(of: row.purpose) ?? stages.last?.name ?? "vision"
-      if stages.last?.name != name { stages.append(Stage(name: name)) }
-      let last = stages.count - 1
-      stages[last].commands += 1
-      stages[last].leastMicroseconds += row.leastMicroseconds
-      stages[last].products += row.products
+      // Commands before a stage's first weight belong to it, those after its last to it still. A stage
+      // may come and go.
+      stage = Self.stage(of: row.purpose) ?? stage
+      let place = stages.firstIndex { $0.name == stage } ?? stages.count
+      if place == stages.count { stages.append(Stage(name: stage)) }
+      stages[place].commands += 1
+      stages[place].leastMicroseconds += row.leastMicroseconds
+      stages[place].products += row.products
       if let time = row.microseconds {
-        stages[last].microseconds = (stages[last].microseconds ?? 0) + time
+        stages[place].microseconds = (stages[place].microseconds ?? 0) + time
       }
     }
-    // A stage may come and go.
-    var joined: [Stage] = []
-    for stage in stages {
-      if let index = joined.firstIndex(where: { $0.name == stage.name }) {
-        joined[index].commands += stage.commands
-        joined[index].leastMicroseconds += stage.leastMicroseconds
-        joined[index].products += stage.products
-        if let time = stage.microseconds {
-          joined[index].microseconds = (joined[index].microseconds ?? 0) + time
-        }
-      } else {
-        joined.append(stage)
-      }
-    }
-    for index in joined.indices {
-      guard let time = joined[index].microseconds, time > 0 else { continue }
-      joined[index].matrixShare =
-        Double(joined[index].products) / (time * clock * Double(max(1, work.tiles)))
+    for index in stages.indices {
+      guard let time = stages[index].microseconds, time > 0 else { continue }
+      stages[index].matrixShare =
+        Double(stages[index].products) / (time * clock * Double(max(1, work.tiles)))
     }
     gigaflops = flops / 1e9
-    self.stages = joined
+    self.stages = stages
     self.commands = commands
   }
 

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "e1e9d1b34057a17a6c81d9035773ec8ada1e1afccf2deb369acd1afd96620b78";
+    "0697a3b28a5044784b83719c06ce9888c144e93b664054c6a549ebfc9e4ba5c6";
 
 /// Where a function begins.
 struct tx_function {

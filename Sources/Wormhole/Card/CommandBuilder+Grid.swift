@@ -1,20 +1,6 @@
 internal import TensixISA
 
 extension CommandBuilder {
-  /// A product's operands.
-  struct Product {
-    var a: Matrix
-    var weight: Matrix
-    /// A second matrix of weights, with whose product the first one's is multiplied.
-    var factor: Matrix?
-    var bias: Matrix?
-    var residual: Matrix?
-    var activation: Activation
-    var out: Matrix
-    var outColumn: Int
-    var phases: Int
-  }
-
   /// Records a product on the whole grid; false where that is not the way for it.
   mutating func gridProduct(_ product: Product) -> Bool {
     let (a, weight) = (product.a, product.weight)
@@ -48,7 +34,8 @@ extension CommandBuilder {
     var command = GridProductCommand()
     command.bFormat = product.weight.format.code
     command.outFormat = product.out.format.code
-    command.phases = UInt32(product.phases)
+    command.phases = UInt32(
+      product.weight.format == .bfp8 ? Self.gridPhases : Self.phases)
     command.activation = product.activation.code
     (command.rows, command.columns) = (UInt32(shape.rows), UInt32(shape.columns))
     (command.inner, command.chunk) = (UInt32(shape.inner), UInt32(plan.chunk))

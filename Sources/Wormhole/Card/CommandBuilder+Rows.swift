@@ -212,7 +212,7 @@ extension CommandBuilder {
     }
 
     if sharedHeads == 1, batch == 1, let combiners = combiners(of: command) {
-      command.parts = ThinProductCommand.gridColumns
+      command.parts = TileGrid.columns
       command.combiners = UInt32(combiners)
       append(Command(cost: partCost(of: command), command.write))
       append(Command(cost: combineCost(of: command), command.writeCombine))
@@ -221,10 +221,10 @@ extension CommandBuilder {
     let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
     let masks = mask == nil ? 0 : 1
     command.sharesKeys =
-      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(ThinProductCommand.gridColumns)
+      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(TileGrid.columns)
     let groups =
       command.sharesKeys
-      ? Int(ThinProductCommand.gridColumns) : min(tiles, units) + batch * sharedHeads
+      ? Int(TileGrid.columns) : min(tiles, units) + batch * sharedHeads
     let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
     var cost = CommandCost()
     cost.dramBytesRead =
@@ -252,7 +252,7 @@ extension CommandBuilder {
   /// How many tiles combine a unit's columns, where the keys are taken in parts: with few units, whose keys are
   /// all the same, most tiles would have none.
   private func combiners(of command: AttentionCommand) -> Int? {
-    let units = Int(command.units), parts = Int(ThinProductCommand.gridColumns)
+    let units = Int(command.units), parts = Int(TileGrid.columns)
     let keys = Int(command.allKeys), columns = Int(command.headColumns)
     let most = Int(AttentionCommand.keysOfPart)
     guard isWholeGrid, 2 * units <= tiles, keys >= parts, keys <= parts * most else { return nil }

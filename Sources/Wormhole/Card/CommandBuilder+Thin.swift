@@ -2,25 +2,6 @@ internal import TensixISA
 
 /// Products of few rows, which take as long as their weights need to be read.
 extension CommandBuilder {
-  /// out = activation(a weight + bias + residual), or activation(a weight) * (a factor).
-  struct ThinProduct {
-    var a: Matrix
-    var weight: Matrix
-    var factor: Matrix?
-    var bias: Matrix?
-    var residual: Matrix?
-    var activation: Activation
-    var out: Matrix
-    var outColumn: Int
-    var phases: Int
-
-    /// Nothing but the product, in a matrix of its own.
-    var isPlain: Bool {
-      factor == nil && bias == nil && residual == nil && activation == .none && outColumn == 0
-        && out.tileColumns == weight.tileColumns
-    }
-  }
-
   /// Steps of the sum that take a tile as long as it takes to add up planes.
   private static var fewSteps: Int { 64 }
 
@@ -28,14 +9,14 @@ extension CommandBuilder {
   struct OpenProduct {
     let index: Int
     var command: ThinProductCommand
-    let product: ThinProduct
+    let product: Product
     var outs: [Matrix]
     var since: [CommandAccess] = []
   }
 
   /// Records the product where it is a thin one, whose weights no command writes; else returns false, and records
   /// nothing.
-  mutating func thinProduct(_ product: ThinProduct) -> Bool {
+  mutating func thinProduct(_ product: Product) -> Bool {
     let (a, weight, out) = (product.a, product.weight, product.out)
     guard a.tileRows <= Int(ThinProductCommand.maximumRows), a.format == .bfloat16,
       weight.format != .float32, let planes = planes(of: product)
@@ -43,7 +24,7 @@ extension CommandBuilder {
     if join(product) { return true }
     var command = ThinProductCommand()
     command.bFormat = weight.format.code
-    command.phases = UInt32(product.phases)
+    command.phases = UInt32(Self.phases)
     (command.rows, command.columns) = (UInt32(a.tileRows), UInt32(weight.tileColumns))
     (command.inner, command.planes) = (UInt32(a.tileColumns), UInt32(planes))
     (command.a, command.aStride) = (a.base, UInt32(a.tileColumns))
@@ -74,10 +55,10 @@ extension CommandBuilder {
   }
 
   /// Makes the product a part of one before, of the same matrix, if nothing in between is in the way.
-  private mutating func join(_ product: ThinProduct) -> Bool {
+  private mutating func join(_ product: Product) -> Bool {
     guard var open = openProduct, open.outs.count < 3, product.isPlain, open.product.isPlain,
       open.product.a == product.a, open.product.weight.format == product.weight.format,
-      open.product.out.format == product.out.format, open.product.phases == product.phases,
+      open.product.out.format == product.out.format,
       Int(open.command.columns) + product.weight.tileColumns <= 4 * tiles
     else { return false }
     let access = CommandAccess(
@@ -103,9 +84,9 @@ extension CommandBuilder {
 
   /// In how many parts the sum is taken: 1 where there are columns for most tiles, one for each column of the grid
   /// where not; nil where L1 has no room for it, or the grid has gaps.
-  private func planes(of product: ThinProduct) -> Int? {
+  private func planes(of product: Product) -> Int? {
     let (rows, columns) = (product.a.tileRows, product.weight.tileColumns)
-    let inner = product.a.tileColumns, gridColumns = Int(ThinProductCommand.gridColumns)
+    let inner = product.a.tileColumns, gridColumns = Int(TileGrid.columns)
     guard isWholeGrid else { return nil }
     let addends = (product.bias == nil ? 0 : 1) + (product.residual == nil ? 0 : rows)
     if 2 * columns > tiles || share(of: columns) * rows * inner <= Self.fewSteps {

@@ -17,18 +17,36 @@ package struct CommandBuilder {
   package init(for card: Card) { self.card = card }
 
   /// Fidelity phases with which products with weights in bfloat16 and bfp8 lose nothing.
-  private static let phases = 3
+  static let phases = 3
   /// With weights in float32, whose 11 bits the last phase sees.
   private static let allPhases = 4
   /// With weights in bfp8 and many rows, where the matrix unit is the limit: weights are whole in the first two
   /// phases, and activations without the last of their eight bits, which is 0.4 % of a product at most.
-  private static let gridPhases = 2
+  static let gridPhases = 2
 
   var tiles: Int { card.tiles.count }
   /// All tiles of the card take part.
   var isWholeGrid: Bool { card.tiles == card.transport.layout.tiles }
 
   // MARK: Products
+
+  /// out = activation(a weight + bias + residual), or activation(a weight) * (a factor).
+  struct Product {
+    var a: Matrix
+    var weight: Matrix
+    var factor: Matrix?
+    var bias: Matrix?
+    var residual: Matrix?
+    var activation: Activation
+    var out: Matrix
+    var outColumn: Int
+
+    /// Nothing but the product, in a matrix of its own.
+    var isPlain: Bool {
+      factor == nil && bias == nil && residual == nil && activation == .none && outColumn == 0
+        && out.tileColumns == weight.tileColumns
+    }
+  }
 
   /// out = activation(a weight + bias + residual), summed in fp32.
   ///
@@ -52,16 +70,9 @@ package struct CommandBuilder {
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
     let phases = weight.format == .float32 ? Self.allPhases : Self.phases
     let product = Product(
-      a: a, weight: weight, factor: nil, bias: bias, residual: residual, activation: activation,
-      out: out, outColumn: outColumn,
-      phases: weight.format == .bfp8 ? Self.gridPhases : Self.phases)
-    if gridProduct(product) { return }
-    if weightIsConstant {
-      let product = ThinProduct(
-        a: a, weight: weight, bias: bias, residual: residual, activation: activation, out: out,
-        outColumn: outColumn, phases: phases)
-      if thinProduct(product) { return }
-    }
+      a: a, weight: weight, bias: bias, residual: residual, activation: activation, out: out,
+      outColumn: outColumn)
+    if gridProduct(product) || (weightIsConstant && thinProduct(product)) { return }
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
       aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: phases)
@@ -126,13 +137,8 @@ package struct CommandBuilder {
     try checkOutput(call, out, rows: a.rows, columns: gate.columns, at: 0)
     guard activation == .gelu else { return false }
     let product = Product(
-      a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
-      phases: gate.format == .bfp8 ? Self.gridPhases : Self.phases)
-    if gridProduct(product) { return true }
-    return thinProduct(
-      ThinProduct(
-        a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0,
-        phases: gate.format == .float32 ? Self.allPhases : Self.phases))
+      a: a, weight: gate, factor: up, activation: activation, out: out, outColumn: 0)
+    return gridProduct(product) || thinProduct(product)
   }
 
   /// Adds `count` planes that lie one under the other, or in the tiles' L1 where nil.

@@ -25,7 +25,7 @@ struct GridPlan: Hashable {
     var gridRows: Int
   }
 
-  private static let gridColumns = Int(GridProductCommand.gridColumns)
+  private static let gridColumns = Int(TileGrid.columns)
   private static let batch = Int(GridProductCommand.leftBatch)
   /// Bytes of L1 for both operands.
   private static let room = Int(Buffer.output - Buffer.left)
@@ -86,7 +86,7 @@ extension Card {
   /// Rows of the grid of tiles where all of it takes part, as multicasts need it; else nil.
   var gridRows: Int? {
     tiles == transport.layout.tiles
-      && tiles.count % Int(GridProductCommand.gridColumns) == 0
-      ? tiles.count / Int(GridProductCommand.gridColumns) : nil
+      && tiles.count % Int(TileGrid.columns) == 0
+      ? tiles.count / Int(TileGrid.columns) : nil
   }
 }
