@@ -89,7 +89,10 @@ extension CommandBuilder {
     let inner = product.a.tileColumns, gridColumns = Int(TileGrid.columns)
     guard isWholeGrid else { return nil }
     let addends = (product.bias == nil ? 0 : 1) + (product.residual == nil ? 0 : rows)
-    if 2 * columns > tiles || share(of: columns) * rows * inner <= Self.fewSteps {
+    let steps = share(of: columns) * rows * inner
+    // At as many steps the sum is split, so that more tiles work, unless another product may join this one.
+    let isShort = steps < Self.fewSteps || (steps == Self.fewSteps && product.isPlain)
+    if 2 * columns > tiles || isShort {
       let room = rows * inner + share(of: columns) * addends
       return room <= Int(Buffer.leftDepth) ? 1 : nil
     }
