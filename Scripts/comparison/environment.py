@@ -93,8 +93,9 @@ def inputs():
 
     pixels = [generator.integers(0, 256, (224, 224, 3), dtype=numpy.uint8) for _ in range(3)]
     tensors = {f"pixels.{i}": pixels[i] for i in range(3)}
+    # Contiguous, or safetensors writes the values in the order they have in memory.
     tensors |= {
-        f"image.{i}": (pixels[i].transpose(2, 0, 1)[None].astype(numpy.float32)
+        f"image.{i}": (numpy.ascontiguousarray(pixels[i].transpose(2, 0, 1)[None], numpy.float32)
                        / numpy.float32(255) * numpy.float32(2) - numpy.float32(1))
         for i in range(3)}
     tensors |= {f"features.{i}": normal(1, 256, 2048) for i in range(3)}
