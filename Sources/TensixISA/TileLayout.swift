@@ -8,8 +8,8 @@ package enum Image {
   package static var sequencer: UInt32 { 0 }
   package static var unpack: UInt32 { 0x2800 }
   package static var math: UInt32 { 0x7800 }
-  package static var pack: UInt32 { 0xE400 }
-  package static var reader: UInt32 { 0x11000 }
+  package static var pack: UInt32 { 0xE800 }
+  package static var reader: UInt32 { 0x11400 }
   package static var end: UInt32 { 0x18000 }
 }
 
@@ -52,7 +52,8 @@ package enum Control {
   package static var rightPopped: UInt32 { 0x1805C }
   package static var outputPushed: UInt32 { 0x18060 }
   package static var outputPopped: UInt32 { 0x18064 }
-  /// Probabilities of ``Operation/attention`` that are in the tile's scratch; it only grows.
+  /// Probabilities of ``Operation/attention``, sums of ``Operation/normalize`` that are in the tile's scratch; it
+  /// only grows.
   package static var probabilities: UInt32 { 0x18068 }
 
   package static var atomicReturn: UInt32 { 0x18080 }

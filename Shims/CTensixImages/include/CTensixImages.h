@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "0697a3b28a5044784b83719c06ce9888c144e93b664054c6a549ebfc9e4ba5c6";
+    "f6d4191b153f5644aab549b636f03d726431e2a28057b395390ea5d729f77324";
 
 /// Where a function begins.
 struct tx_function {
