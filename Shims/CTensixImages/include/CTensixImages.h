@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "0697a3b28a5044784b83719c06ce9888c144e93b664054c6a549ebfc9e4ba5c6";
+    "925b0cda9260075c40bcea8a332bebe8896ca30fff81377c9a11c5c4b59ab944";
 
 /// Where a function begins.
 struct tx_function {
