@@ -105,25 +105,35 @@ private struct SumRoutines {
 
 /// What is done to a strip of tile 0, 1, 2 or 3: L6 is the row's scale, L7 minus its mean, L11 the offset.
 private struct ResultRoutines {
-  private var routines: (Routine, Routine, Routine, Routine)
+  private let routines: (Routine, Routine, Routine, Routine)
 
+  /// Weight and bias stand in the last tiles of four.
   init(_ command: NormalizeCommand) {
-    let first = Self.routine(command, tile: 0, after: nil)
-    let second = Self.routine(command, tile: 1, after: first)
-    let third = Self.routine(command, tile: 2, after: second)
-    let fourth = command.addends == 0 ? Self.routine(command, tile: 3, after: third) : third
+    let weight = 4 - command.addends
+    let first = Self.routine(command, weight: weight, after: nil)
+    let second = Self.routine(command, weight: weight - 1, after: first)
+    let third = Self.routine(command, weight: weight - 2, after: second)
+    let fourth =
+      command.addends == 0 ? Self.routine(command, weight: weight - 3, after: third) : third
     routines = (first, second, third, fourth)
+  }
+
+  /// Of tile 0, which weight and bias follow.
+  init(thin command: NormalizeCommand) {
+    let first = Self.routine(command, weight: 1, after: nil)
+    routines = (first, first, first, first)
   }
 
   subscript(_ tile: UInt32) -> Routine {
     tile == 0 ? routines.0 : tile == 1 ? routines.1 : tile == 2 ? routines.2 : routines.3
   }
 
+  /// `weight` is how many tiles further it stands.
   @inline(never)
   private static func routine(
-    _ command: NormalizeCommand, tile: UInt32, after other: Routine?
+    _ command: NormalizeCommand, weight: UInt32, after other: Routine?
   ) -> Routine {
-    let weight = 4 - command.addends - tile, bias = 3 - tile
+    let bias = command.weight != 0 ? weight + 1 : weight
     return Routine(after: other) { push in
       for v in stride(from: UInt32(0), to: 4, by: 2) {
         func both(_ body: (_ x: UInt32, _ w: UInt32, _ b: UInt32, _ v: UInt32) -> UInt32) {
@@ -168,7 +178,7 @@ private func addUp(
   finish()
   for group: UInt32 in 0..<2 {
     awaitUnpacked()
-    addParts(from: group == 0 ? Place.zero : place, to: place, parts)
+    addSums(from: group == 0 ? Place.zero : place, to: place, parts)
     if group == 0 {
       Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.sync))
       Thread.push(Tensix.sempost(Semaphore.dstFree))
@@ -199,7 +209,7 @@ private func addTiles(_ count: UInt32, row: UInt32, to place: UInt32, _ routine:
 }
 
 @inline(never)
-private func addParts(from start: UInt32, to place: UInt32, _ routine: Routine) {
+private func addSums(from start: UInt32, to place: UInt32, _ routine: Routine) {
   beginVector()
   for strip: UInt32 in 0..<8 {
     selectStrip(start, strip)
@@ -232,14 +242,25 @@ private func addParts(from start: UInt32, to place: UInt32, _ routine: Routine) 
   endVector()
 }
 
-/// 1 / sqrt(variance + epsilon), in every lane.
-@inline(never) func finishScale(_ command: NormalizeCommand, rows: UInt32) {
-  beginVector()
-  selectDst(0)
+/// What ``root()`` needs.
+@inline(never) private func setScaleConstants(_ command: NormalizeCommand) {
   setVectorRegister(7, command.inverseWidth)
   setVectorRegister(6, command.epsilon)
   setVectorRegister(5, 0x5F37_59DF)
   setVectorRegister(4, 0x3FC0_0000)
+}
+
+/// 1 / sqrt(L0 / width + epsilon) to L0.
+@inline(never) private func root() {
+  vector(VectorUnit.mad(0, 0, 7, 6))
+  reciprocalRoot(guess: 5, half: 4)
+}
+
+/// 1 / sqrt(variance + epsilon), in every lane.
+@inline(never) func finishScale(_ command: NormalizeCommand, rows: UInt32) {
+  beginVector()
+  selectDst(0)
+  setScaleConstants(command)
   setVectorRegister(3, command.minusPadding)
   for strip: UInt32 in 0..<8 {
     for row in 0..<rows {
@@ -252,8 +273,7 @@ private func addParts(from start: UInt32, to place: UInt32, _ routine: Routine) 
         vector(VectorUnit.multiply(1, 1, 1))
         vector(VectorUnit.mad(0, 1, 3, 0))
       }
-      vector(VectorUnit.mad(0, 0, 7, 6))
-      reciprocalRoot(guess: 5, half: 4)
+      root()
       Thread.push(VectorUnit.store(0, row: place))
     }
     Thread.drain()
@@ -281,48 +301,104 @@ private func addParts(from start: UInt32, to place: UInt32, _ routine: Routine) 
   endVector()
 }
 
-/// The sum of a row's squares is on the diagonal of its product with its transpose.
+/// The sum of a row's squares is on the diagonal of its product with its transpose. Each tile of the card has it of its
+/// columns, and adds up what all have told one another.
 func normalizeThin(_ command: NormalizeCommand) {
-  let results = ResultRoutines(command)
-  var isFirst = true
-  command.forEachThinColumn { _, _ in
-    takeDst()
-    if isFirst {
-      isFirst = false
-      programLoop(Replay.product, phases: 4, release: 2)
-      Thread.push(Tensix.zeroaccHalf(1))
-      setProductModes(transposed: true)
-      for column in 0..<command.columns {
-        accumulate(1, from: Place.scale)
-        if column & 3 == 3 { Thread.drain() }
-      }
-      setProductModes()
-      accumulate(1, from: Place.identity)
-      Thread.drain()
-      takeDiagonal()
-      finishScale(command, rows: 1)
-    }
-    Thread.push(Tensix.zeroaccHalf(0))
-    accumulate(1, from: Place.x)
-    for i in 0..<command.addends { accumulate(1, from: 4 - command.addends + i) }
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  guard !share.isEmpty else { return }
+  let results = ResultRoutines(thin: command), spread = spreadRoutine(after: results[0])
+  programLoop(Replay.product, phases: 4, release: 2)
+  takeDst()
+  Thread.push(Tensix.zeroaccHalf(0))
+  Thread.push(Tensix.zeroaccHalf(1))
+  setProductModes(transposed: true)
+  share.forEachColumn { _ in
+    accumulate(1, from: Place.scale)
     Thread.drain()
+  }
+  setProductModes()
+  accumulate(1, from: Place.identity)
+  takeDiagonal()
+  finish()
+  awaitUnpacked()
+  addParts()
+  finishParts(command, spread)
+  var isFirst = true
+  share.forEachColumn { _ in
+    if !isFirst { takeDst() }
+    isFirst = false
+    take(1 + command.addends)
     apply(command, results, rows: 0..<1)
     finish()
   }
 }
 
-/// Of each row of four vectors what the identity leaves, lane by lane.
-@inline(never) func takeDiagonal() {
+/// Sums of 32 rows in two vectors: of the diagonal in the upper faces, and in the lower.
+@inline(never) private func takeDiagonal() {
   beginVector()
   selectDst(0)
+  for sum: UInt32 in 2..<4 { setVectorRegister(sum, 0) }
   for strip: UInt32 in 0..<8 {
-    for v: UInt32 in 0..<4 {
+    let lower = strip >> 2
+    for v in 2 * lower..<2 * lower + 2 {
       Thread.push(VectorUnit.load(0, row: vectorRow(Place.scale, strip, v)))
       Thread.push(VectorUnit.load(1, row: vectorRow(Place.identity, strip, v)))
-      vector(v == 0 ? VectorUnit.multiply(2, 0, 1) : VectorUnit.mad(2, 0, 1, 2))
+      vector(VectorUnit.mad(2 + lower, 0, 1, 2 + lower))
     }
-    Thread.push(VectorUnit.store(2, row: vectorRow(Place.scale, strip, 0)))
-    Thread.drain()
+  }
+  storeSums()
+  endVector()
+}
+
+/// L2 and L3 to the first rows of tile 0: they are the tile's part, in 256 bytes.
+@inline(__always) private func storeSums() {
+  for sum: UInt32 in 0..<2 {
+    Thread.push(VectorUnit.store(2 + sum, row: vectorRow(Place.x, 0, sum)))
+  }
+}
+
+/// The parts of all tiles, four rows each.
+@inline(never) private func addParts() {
+  beginVector()
+  selectDst(ThinNorm.parts)
+  for sum: UInt32 in 2..<4 { setVectorRegister(sum, 0) }
+  for part in 0..<Buffer.partCount {
+    Thread.push(VectorUnit.load(0, row: 4 * part))
+    Thread.push(VectorUnit.load(1, row: 4 * part + 2))
+    Thread.push(VectorUnit.add(2, 2, 0))
+    Thread.push(VectorUnit.add(3, 3, 1))
+  }
+  selectDst(0)
+  storeSums()
+}
+
+/// 1 / sqrt(mean square + epsilon) of all rows, then in every lane of each strip's.
+@inline(never) private func finishParts(_ command: NormalizeCommand, _ spread: Routine) {
+  setScaleConstants(command)
+  for sum: UInt32 in 0..<2 {
+    Thread.push(VectorUnit.load(0, row: vectorRow(Place.x, 0, sum)))
+    root()
+    Thread.push(VectorUnit.store(0, row: vectorRow(Place.x, 0, sum)))
+  }
+  for strip: UInt32 in 0..<8 {
+    let lower = strip >> 2
+    selectDst(0)
+    Thread.push(VectorUnit.load(4, row: vectorRow(Place.x, 0, lower)))
+    Thread.push(Tensix.setc16(1, vectorRow(0, strip, 2 * lower)))
+    spread()
+    Thread.push(VectorUnit.store(0, row: vectorRow(Place.scale, 0, 0) - 16 * lower))
   }
   endVector()
+}
+
+/// What L4 holds of each row, where the identity has its one, to all lanes of L0.
+private func spreadRoutine(after other: Routine) -> Routine {
+  Routine(after: other) { push in
+    for v: UInt32 in 0..<2 {
+      push(VectorUnit.load(1 + v, row: vectorRow(Place.identity, 0, v)))
+    }
+    vector(push, VectorUnit.multiply(0, 4, 1))
+    vector(push, VectorUnit.mad(0, 4, 2, 0))
+    combineRow(push) { vector(push, VectorUnit.add(0, 0, 1)) }
+  }
 }

@@ -22,7 +22,8 @@
     case Operation.combine: packCombined(AttentionCommand(sequence))
     case Operation.gridProduct: packGrid(GridProductCommand(sequence))
     case Operation.thinProduct: packThin(ThinProductCommand(sequence))
-    case Operation.thinNormalize: packThinNormalize(NormalizeCommand(sequence))
+    case Operation.thinNormalize:
+      packThinNormalize(NormalizeCommand(sequence), sequence)
     default: break
     }
   }
@@ -52,10 +53,10 @@ func packSums(_ command: MatrixCommand) {
 
 /// Where rows are shared, first this tile's sums of them.
 func packNormalize(_ command: NormalizeCommand) {
-  let isShared = command.parts != 1
-  configurePackers(isShared ? DataFormat.float32 : command.outFormat)
+  let sharesRows = command.parts != 1
+  configurePackers(sharesRows ? DataFormat.float32 : command.outFormat)
   command.forEachBand { band in
-    if isShared {
+    if sharesRows {
       for number in 0..<command.sums {
         awaitMath()
         packTile(
@@ -125,11 +126,24 @@ func packCombined(_ command: AttentionCommand) {
   }
 }
 
-func packThinNormalize(_ command: NormalizeCommand) {
+/// The tile's part of the sums of squares; then what is normalised, where all tiles will have it, or for the writer.
+func packThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  guard !share.isEmpty else { return }
+  configurePackers(DataFormat.float32)
+  awaitMath()
+  packTile(0, to: Buffer.ownPart, DataFormat.float32)
+  Memory[Control.partPacked] = sequence
+  releaseAll()
   configurePackers(command.outFormat)
-  command.forEachThinColumn { _, _ in
+  share.forEachColumn { column in
     awaitMath()
-    packTile(0, command.outFormat)
+    if command.isShared {
+      packTile(
+        0, to: ThinProductCommand.activation(column * command.rows + share.row), command.outFormat)
+    } else {
+      packTile(0, command.outFormat)
+    }
     releaseAll()
   }
 }

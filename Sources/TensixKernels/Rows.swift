@@ -14,14 +14,14 @@ func endVector(transposed: Bool = false) {
 }
 
 /// The eight lanes of a row of L0 become their sum, or their maximum; L1 is lost.
-@inline(__always) func combineRow(_ step: () -> Void) {
-  vector(VectorUnit.rotateRow(1, 0))
+@inline(__always) func combineRow(_ push: (UInt32) -> Void = Thread.push, _ step: () -> Void) {
+  vector(push, VectorUnit.rotateRow(1, 0))
   step()
-  vector(VectorUnit.rotateRow(1, 0))
-  vector(VectorUnit.rotateRow(1, 1))
+  vector(push, VectorUnit.rotateRow(1, 0))
+  vector(push, VectorUnit.rotateRow(1, 1))
   step()
-  vector(VectorUnit.rotateRow(1, 0))
-  for _ in 0..<3 { vector(VectorUnit.rotateRow(1, 1)) }
+  vector(push, VectorUnit.rotateRow(1, 0))
+  for _ in 0..<3 { vector(push, VectorUnit.rotateRow(1, 1)) }
   step()
 }
 

@@ -3,10 +3,10 @@
 /// Each pass over the rows takes tiles to Dst as identity x tile, a weight and a bias as ones x row.
 func unpackNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
   let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
-  let isShared = command.parts != 1
+  let sharesRows = command.parts != 1
   configureSources(
     a: command.format, b: DataFormat.bfloat16,
-    out: isShared ? DataFormat.float32 : command.outFormat)
+    out: sharesRows ? DataFormat.float32 : command.outFormat)
   command.forEachBand { band in
     let first = left.first
     for number in 0..<command.sums {
@@ -17,7 +17,7 @@ func unpackNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
         for i in 0..<columns { unpackTile(Unpacker.sourceA, from: left.slot(start &+ i)) }
         finishUnpacking()
       }
-      if isShared { unpackSums(command, number, sequence) }
+      if sharesRows { unpackSums(command, number, sequence) }
     }
     command.forEachGroup(band) { column, row, rows in
       let addends = command.addends, addend = right.first

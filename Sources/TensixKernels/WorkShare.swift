@@ -59,20 +59,6 @@ struct NormalizeBand {
   var part: UInt32
 }
 
-extension NormalizeCommand {
-  /// The columns of one row that are this tile's, of a thin command.
-  @inline(__always) func forEachThinColumn(_ body: (_ row: UInt32, _ column: UInt32) -> Void) {
-    let index = Memory[Control.tileIndex], members = Memory[Control.tileCount] / rows
-    guard index < members * rows else { return }
-    let row = index % rows
-    var column = index / rows
-    while column < columns {
-      body(row, column)
-      column += members
-    }
-  }
-}
-
 extension RotateCommand {
   @inline(__always) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "f6d4191b153f5644aab549b636f03d726431e2a28057b395390ea5d729f77324";
+    "574b25d04d0ec11901b085c8f389a39c3247122fb84bee9d36a9bf7fd0627613";
 
 /// Where a function begins.
 struct tx_function {
