@@ -248,7 +248,7 @@ extension CPUBackend {
       let packed = UnsafeRawPointer(weight.memory.bytes.baseAddress.unsafelyUnwrapped)
       pool.parallel(chunks) { chunk, _ in
         for index in start(of: chunk)..<start(of: chunk + 1) {
-          for block in blocks(of: depth, most: 1536) {
+          for block in blocks(of: depth, size: 2048) {
             multiplyBlock(
               block, first: index, count: 1,
               right: packed + index * weight.panelBytes + block.lowerBound * weight.rowBytes,
@@ -257,15 +257,14 @@ extension CPUBackend {
         }
       }
     case .rows(let rows, let type):
-      let most = 576
-      let blockSize = min(depth, most)
+      let blockSize = min(depth, 512)
       let blockFloats = panelsPerChunk * blockSize * panel
       let scratch = try memory.floats(pool.count * blockFloats)
       pool.parallel(chunks) { chunk, thread in
         let first = start(of: chunk)
         let count = start(of: chunk + 1) - first
         let packed = scratch.floats + thread * blockFloats
-        for block in blocks(of: depth, most: most) {
+        for block in blocks(of: depth, size: blockSize) {
           for index in 0..<count {
             let column = (first + index) * panel
             let from = rows + (column * depth + block.lowerBound) * type.byteCount
@@ -283,10 +282,8 @@ extension CPUBackend {
     }
   }
 
-  /// Blocks of about the same size.
-  private func blocks(of depth: Int, most: Int) -> some Sequence<Range<Int>> {
-    let count = (depth + most - 1) / most
-    return (0..<count).lazy.map { depth * $0 / count..<depth * ($0 + 1) / count }
+  private func blocks(of depth: Int, size: Int) -> some Sequence<Range<Int>> {
+    stride(from: 0, to: depth, by: size).lazy.map { $0..<min($0 + size, depth) }
   }
 }
 
