@@ -54,8 +54,12 @@ package enum Control {
   package static var outputPopped: UInt32 { 0x18064 }
   /// Probabilities of ``Operation/attention`` that are in the tile's scratch; it only grows.
   package static var probabilities: UInt32 { 0x18068 }
+  /// Pairs of columns that ``Operation/thinAttention`` has turned on this tile; it only grows.
+  package static var turned: UInt32 { 0x1806C }
 
   package static var atomicReturn: UInt32 { 0x18080 }
+  /// What a tile tells others of its part of ``Operation/thinAttention``.
+  package static var partSource: UInt32 { 0x18090 }
 
   // The master's alone.
   /// One line from the host: address of the list, commands in it, 0, run.
@@ -79,6 +83,21 @@ package enum Control {
   /// Where the tile `member` of those that share a thin product's activations says to the others that they have
   /// what it sends: the command's number. A line of its own for each.
   @inline(__always) package static func sent(_ member: UInt32) -> UInt32 { 0x18800 + 16 * member }
+
+  // Where tiles say to others what they have sent of ``Operation/thinAttention``.
+  /// All of a part, to the tiles that combine it: the command's number.
+  @inline(__always) package static func partSent(_ part: UInt32) -> UInt32 { 0x18200 + 16 * part }
+  /// The queries of a tile, by its column: the command's number.
+  @inline(__always) package static func queriesSent(_ x: UInt32) -> UInt32 { 0x18280 + 16 * x }
+  /// Keys and values by a member of their part: four times the command's number, and 1 when the first segment's
+  /// keys, and masks, are sent, 2 when its values, 3 when the second segment's.
+  @inline(__always) package static func keysSent(_ member: UInt32) -> UInt32 {
+    0x18D00 + 16 * member
+  }
+  /// Turned keys by a member of their part: the command's number.
+  @inline(__always) package static func turnedSent(_ member: UInt32) -> UInt32 {
+    0x18E40 + 16 * member
+  }
 
   /// Stands for no address: the driver hands out none above 0xFFFE0000, but the first is 0.
   package static var nowhere: UInt32 { 0xFFFF_FFFF }

@@ -27,7 +27,7 @@
 }
 
 extension MatrixCommand {
-  @inline(__always) init(_ sequence: UInt32) {
+  @inline(never) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)
     self.init(reading: { Memory[base + 4 * $0] })
   }

@@ -92,7 +92,7 @@ private struct Routines {
 }
 
 /// Carries out the routine on each strip of the tile.
-@inline(never) private func forEachStrip(_ routine: Routine) {
+@inline(never) func forEachStrip(_ routine: Routine) {
   for strip: UInt32 in 0..<8 {
     Thread.push(Tensix.setc16(1, vectorRow(0, strip, 0)))
     routine()

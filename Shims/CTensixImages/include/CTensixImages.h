@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "0697a3b28a5044784b83719c06ce9888c144e93b664054c6a549ebfc9e4ba5c6";
+    "3a543d11e09bb9af840cb7e73b8affe35f0b371750c1c7bd788a6483048fc326";
 
 /// Where a function begins.
 struct tx_function {

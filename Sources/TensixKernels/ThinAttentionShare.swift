@@ -1,0 +1,119 @@
+// Which part of attention of few rows is this tile's, in the same order on all five cores.
+
+extension ThinAttentionCommand {
+  @inline(__always) init(_ sequence: UInt32) {
+    let base = Buffer.command(sequence)
+    self.init(reading: { Memory[base + 4 * $0] })
+  }
+}
+
+struct ThinAttentionShare {
+  /// Where the tile stands in the grid.
+  let x: UInt32
+  let y: UInt32
+  let part: UInt32
+  /// The tile's number among those of its part.
+  let member: UInt32
+  let members: UInt32
+  /// The part's first key, how many there are, and how many of them are of the first segment.
+  let firstKey: UInt32
+  let keys: UInt32
+  let cached: UInt32
+  /// Units of this row of the grid.
+  let rowUnits: UInt32
+  /// Which of them is the tile's, and that it has one.
+  let unit: UInt32
+  let hasUnit: Bool
+  /// Row of tiles, and head, of the tile's unit.
+  let row: UInt32
+  let head: UInt32
+
+  @inline(never) init(_ command: ThinAttentionCommand) {
+    let index = Memory[Control.tileIndex], columns = ThinAttentionCommand.partColumns
+    (x, y) = (index % TileGrid.columns, index / TileGrid.columns)
+    (part, unit) = (x / columns, x % columns)
+    member = y * columns + unit
+    members = Memory[Control.tileCount] / TileGrid.columns * columns
+    firstKey = command.firstKey(of: part)
+    keys = command.firstKey(of: part + 1) - firstKey
+    cached = min(max(command.firstKeys, firstKey) - firstKey, keys)
+    let units = command.units
+    rowUnits = min(columns, max(units, y * columns) - y * columns)
+    hasUnit = unit < rowUnits
+    (head, row) = (member / command.rows, member % command.rows)
+  }
+
+  /// The tile of another part that has the same unit.
+  @inline(__always) func tile(of part: UInt32) -> UInt32 {
+    Memory[
+      Buffer.tiles + 4
+        * (y * TileGrid.columns + part * ThinAttentionCommand.partColumns + unit)]
+  }
+
+  /// The members that turn keys.
+  @inline(__always) func turners(_ command: ThinAttentionCommand) -> UInt32 {
+    command.isTurned ? min(members, (keys - cached) * command.pairs) : 0
+  }
+
+  /// How many pairs of columns of this row's queries are this tile's, and how many of the part's keys that are
+  /// turned.
+  @inline(__always) func queryPairs(_ command: ThinAttentionCommand) -> UInt32 {
+    (rowUnits * command.pairs + TileGrid.columns - 1 - x) / TileGrid.columns
+  }
+  @inline(__always) func keyPairs(_ command: ThinAttentionCommand) -> UInt32 {
+    command.isTurned ? ((keys - cached) * command.pairs + members - 1 - member) / members : 0
+  }
+
+  /// The tile's pair, queries before keys.
+  @inline(never) func pair(_ command: ThinAttentionCommand, _ number: UInt32) -> ThinAttentionPair {
+    let pairs = command.pairs, queries = queryPairs(command)
+    if number < queries {
+      let place = x + number * TileGrid.columns
+      let column = place % pairs, own = place / pairs
+      let unit = y * ThinAttentionCommand.partColumns + own
+      return ThinAttentionPair(
+        isKey: false, row: unit % command.rows, head: unit / command.rows, column: column,
+        place: command.query(own, column))
+    }
+    let place = member + (number - queries) * members
+    let key = cached + place / pairs, column = place % pairs
+    return ThinAttentionPair(
+      isKey: true, row: firstKey + key - command.firstKeys, head: 0, column: column,
+      place: command.key(key, column))
+  }
+
+  // Where values and masks of the part are, behind its keys.
+  @inline(__always) func value(
+    _ command: ThinAttentionCommand, _ key: UInt32, _ column: UInt32
+  ) -> UInt32 { command.key(keys + key, column) }
+  @inline(__always) func mask(_ command: ThinAttentionCommand, _ key: UInt32) -> UInt32 {
+    command.key(2 * keys, key * command.maskRows)
+  }
+}
+
+/// A part's keys, by those whose scores are in Dst together; where all are, they are computed once.
+struct KeyChunks {
+  let keys: UInt32
+
+  @inline(__always) private var size: UInt32 { keys <= 7 ? 7 : 4 }
+  @inline(__always) var isOne: Bool { keys <= 7 }
+
+  @inline(__always) func forEach(_ body: (_ first: UInt32, _ count: UInt32) -> Void) {
+    var key: UInt32 = 0
+    while key < keys {
+      body(key, min(size, keys - key))
+      key += size
+    }
+  }
+}
+
+/// Two columns, half a head apart, of 32 rows of a query or of keys.
+struct ThinAttentionPair {
+  let isKey: Bool
+  /// Of q, or of the second segment, and so of the tables.
+  let row: UInt32
+  let head: UInt32
+  let column: UInt32
+  /// Where the first column is in L1 when it is turned; the second is as far behind it as in the head.
+  let place: UInt32
+}
