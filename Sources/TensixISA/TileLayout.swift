@@ -89,14 +89,14 @@ package enum Control {
   @inline(__always) package static func partSent(_ part: UInt32) -> UInt32 { 0x18200 + 16 * part }
   /// The queries of a tile, by its column: the command's number.
   @inline(__always) package static func queriesSent(_ x: UInt32) -> UInt32 { 0x18280 + 16 * x }
-  /// Keys and values by a member of their part: four times the command's number, and 1 when the first segment's
+  /// Keys and values by a tile of their part: four times the command's number, and 1 when the first segment's
   /// keys, and masks, are sent, 2 when its values, 3 when the second segment's.
-  @inline(__always) package static func keysSent(_ member: UInt32) -> UInt32 {
-    0x18D00 + 16 * member
+  @inline(__always) package static func keysSent(_ sharer: UInt32) -> UInt32 {
+    0x18D00 + 16 * sharer
   }
-  /// Turned keys by a member of their part: the command's number.
-  @inline(__always) package static func turnedSent(_ member: UInt32) -> UInt32 {
-    0x18E40 + 16 * member
+  /// Turned keys by a tile of their part: the command's number.
+  @inline(__always) package static func turnedSent(_ sharer: UInt32) -> UInt32 {
+    0x18E40 + 16 * sharer
   }
 
   /// Stands for no address: the driver hands out none above 0xFFFE0000, but the first is 0.

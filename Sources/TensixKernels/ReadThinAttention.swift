@@ -19,20 +19,20 @@ private struct SharedTiles {
   /// Asks for this tile's.
   @inline(never) func request(_ share: ThinAttentionShare, _ transaction: UInt32) {
     NoC.reading.tag(transaction)
-    var number = share.member
+    var number = share.sharer
     while number < count {
       fetch(base, page: page + number, to: slot + 2048 * number)
-      number += share.members
+      number += share.sharers
     }
     NoC.reading.tag(0)
   }
 
   /// Sends them to the others.
   @inline(never) func send(_ share: ThinAttentionShare, _ rectangle: UInt32) {
-    var number = share.member
+    var number = share.sharer
     while number < count {
       multicast(slot + 2048 * number, bytes: 2048, rectangle)
-      number += share.members
+      number += share.sharers
     }
   }
 }
@@ -45,8 +45,9 @@ private struct SharedTiles {
   NoC.sharing.multicast(address, to: address, bytes: bytes, rectangle: rectangle)
 }
 
-/// Behind what was multicast before.
+/// Behind what was multicast before, where there is something to tell.
 @inline(never) private func tell(_ line: UInt32, _ value: UInt32, _ rectangle: UInt32) {
+  guard line != 0 else { return }
   Memory[line] = value
   Memory.settle(line)
   multicast(line, bytes: 4, rectangle)
@@ -58,7 +59,7 @@ func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   let partRectangle = NoC.sharing.columns(
     of: Memory[Buffer.tiles + 4 * first],
     to: Memory[Buffer.tiles + 4 * (first + ThinAttentionCommand.partColumns - 1)])
-  let line = Control.keysSent(share.member)
+  let line = share.sharer < share.sharers ? Control.keysSent(share.sharer) : 0
   let cachedTiles = share.cached * columns
   if !mayReadAhead(command, before: sequence) { waitForRelease(sequence) }
 
@@ -162,5 +163,5 @@ private func sendPairs(
   tell(Control.queriesSent(share.x), sequence, rowRectangle)
   guard keys != 0 else { return }
   for number in queries..<queries + keys { send(number, partRectangle) }
-  tell(Control.turnedSent(share.member), sequence, partRectangle)
+  tell(Control.turnedSent(share.sharer), sequence, partRectangle)
 }

@@ -12,9 +12,10 @@ struct ThinAttentionShare {
   let x: UInt32
   let y: UInt32
   let part: UInt32
-  /// The tile's number among those of its part.
-  let member: UInt32
-  let members: UInt32
+  /// Tiles that bring a part's keys and values, one in each row of the grid, and this one's number or a large one. They
+  /// are in the column where NoC 1 comes to first: from the other, multicasts to the part would go all round.
+  let sharers: UInt32
+  let sharer: UInt32
   /// The part's first key, how many there are, and how many of them are of the first segment.
   let firstKey: UInt32
   let keys: UInt32
@@ -32,15 +33,16 @@ struct ThinAttentionShare {
     let index = Memory[Control.tileIndex], columns = ThinAttentionCommand.partColumns
     (x, y) = (index % TileGrid.columns, index / TileGrid.columns)
     (part, unit) = (x / columns, x % columns)
-    member = y * columns + unit
-    members = Memory[Control.tileCount] / TileGrid.columns * columns
+    sharers = Memory[Control.tileCount] / TileGrid.columns
+    sharer = unit + 1 == columns ? y : 0x10000
     firstKey = command.firstKey(of: part)
     keys = command.firstKey(of: part + 1) - firstKey
     cached = min(max(command.firstKeys, firstKey) - firstKey, keys)
     let units = command.units
     rowUnits = min(columns, max(units, y * columns) - y * columns)
     hasUnit = unit < rowUnits
-    (head, row) = (member / command.rows, member % command.rows)
+    let number = y * columns + unit
+    (head, row) = (number / command.rows, number % command.rows)
   }
 
   /// The tile of another part that has the same unit.
@@ -50,9 +52,9 @@ struct ThinAttentionShare {
         * (y * TileGrid.columns + part * ThinAttentionCommand.partColumns + unit)]
   }
 
-  /// The members that turn keys.
+  /// How many of them turn keys.
   @inline(__always) func turners(_ command: ThinAttentionCommand) -> UInt32 {
-    command.isTurned ? min(members, (keys - cached) * command.pairs) : 0
+    command.isTurned ? min(sharers, (keys - cached) * command.pairs) : 0
   }
 
   /// How many pairs of columns of this row's queries are this tile's, and how many of the part's keys that are
@@ -61,7 +63,8 @@ struct ThinAttentionShare {
     (rowUnits * command.pairs + TileGrid.columns - 1 - x) / TileGrid.columns
   }
   @inline(__always) func keyPairs(_ command: ThinAttentionCommand) -> UInt32 {
-    command.isTurned ? ((keys - cached) * command.pairs + members - 1 - member) / members : 0
+    sharer < turners(command)
+      ? ((keys - cached) * command.pairs + sharers - 1 - sharer) / sharers : 0
   }
 
   /// The tile's pair, queries before keys.
@@ -75,7 +78,7 @@ struct ThinAttentionShare {
         isKey: false, row: unit % command.rows, head: unit / command.rows, column: column,
         place: command.query(own, column))
     }
-    let place = member + (number - queries) * members
+    let place = sharer + (number - queries) * sharers
     let key = cached + place / pairs, column = place % pairs
     return ThinAttentionPair(
       isKey: true, row: firstKey + key - command.firstKeys, head: 0, column: column,

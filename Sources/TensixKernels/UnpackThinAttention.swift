@@ -49,13 +49,13 @@ func unpackThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   for x in 0..<TileGrid.columns {
     Memory.wait(Control.queriesSent(x)) { $0 == sequence }
   }
-  for member in 0..<share.members {
-    Memory.wait(Control.keysSent(member)) {
+  for sharer in 0..<share.sharers {
+    Memory.wait(Control.keysSent(sharer)) {
       Int32(bitPattern: $0 &- (4 &* sequence &+ 3)) >= 0
     }
   }
-  for member in 0..<share.turners(command) {
-    Memory.wait(Control.turnedSent(member)) { $0 == sequence }
+  for sharer in 0..<share.turners(command) {
+    Memory.wait(Control.turnedSent(sharer)) { $0 == sequence }
   }
 }
 

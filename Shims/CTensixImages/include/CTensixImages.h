@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "3a543d11e09bb9af840cb7e73b8affe35f0b371750c1c7bd788a6483048fc326";
+    "834eb681a7788f84c2e1621b185717d607b956d5661fec572e7a39a1e462d6f3";
 
 /// Where a function begins.
 struct tx_function {

@@ -164,6 +164,74 @@ extension CommandBuilder {
     _ q: Matrix, _ segments: [KeySegment], heads: Int, sharedHeads: Int, batch: Int = 1,
     mask: Matrix?, scale: Float, into out: Matrix
   ) throws(CardError) {
+    var command = try attentionCommand(
+      q, segments, heads: heads, sharedHeads: sharedHeads, batch: batch, mask: mask, scale: scale,
+      into: out)
+    if sharedHeads == 1, batch == 1, let thin = thinAttention(command) {
+      append(Command(cost: cost(of: thin), thin.write))
+      return
+    }
+    let keys = Int(command.keys), width = Int(command.headColumns)
+    let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
+    let masks = mask == nil ? 0 : 1
+    command.sharesKeys =
+      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(TileGrid.columns)
+    let groups =
+      command.sharesKeys
+      ? Int(TileGrid.columns) : min(tiles, units) + batch * sharedHeads
+    let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
+    var cost = CommandCost()
+    cost.dramBytesRead =
+      (groups * keyTiles + units * unitTiles) * 2048
+    cost.dramBytesWritten = units * width * 2048
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile =
+      (keyTiles * min(busiest, 2) + busiest * unitTiles) * 2048
+    let products = 48 * keys * (2 * (width + masks) + width + 1)
+    cost.products = units * products
+    cost.productsOfBusiestTile = busiest * products
+    cost.matrixTiles = min(units, tiles)
+    cost.vectorInstructionsOfBusiestTile =
+      busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
+    if command.sharesKeys {
+      // Tiles send into one another's L1, which all must have left before.
+      append(Command(cost: cost, command.write))
+      return
+    }
+    append(
+      command.write, cost: cost,
+      reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
+  }
+
+  /// The same where q, and the keys of the last segment, are turned first as by
+  /// ``rotate(_:heads:cosine:sine:r:distance:into:)``, if that is one command; else false, and nothing is
+  /// recorded.
+  ///
+  /// - Parameters:
+  ///   - cosine, sine: [rows, width] in bfloat16, whose halves are equal.
+  package mutating func turnedAttention(
+    _ q: Matrix, _ segments: [KeySegment], heads: Int, cosine: Matrix, sine: Matrix, mask: Matrix?,
+    scale: Float, into out: Matrix
+  ) throws(CardError) -> Bool {
+    let command = try attentionCommand(
+      q, segments, heads: heads, sharedHeads: 1, batch: 1, mask: mask, scale: scale, into: out)
+    for table in [cosine, sine] {
+      try require(
+        table.format == .bfloat16 && table.rows == q.rows
+          && table.columns * heads == q.columns, "turned attention", q, table)
+    }
+    guard segments.count == 2, command.rows == command.secondKeys,
+      var thin = thinAttention(command)
+    else { return false }
+    (thin.cosine, thin.sine) = (cosine.base, sine.base)
+    append(Command(cost: cost(of: thin), thin.write))
+    return true
+  }
+
+  private func attentionCommand(
+    _ q: Matrix, _ segments: [KeySegment], heads: Int, sharedHeads: Int, batch: Int,
+    mask: Matrix?, scale: Float, into out: Matrix
+  ) throws(CardError) -> AttentionCommand {
     let call = "attention"
     guard let first = segments.first, segments.count <= 2, heads > 0, sharedHeads > 0, batch > 0,
       heads % sharedHeads == 0
@@ -210,43 +278,10 @@ extension CommandBuilder {
     guard Self.attentionFits(keys: [32 * keys], width: 32 * width, masked: mask != nil) else {
       throw error(call, "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
     }
-
-    if sharedHeads == 1, batch == 1, let thin = thinAttention(command) {
-      append(Command(cost: cost(of: thin), thin.write))
-      return
-    }
-    let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
-    let masks = mask == nil ? 0 : 1
-    command.sharesKeys =
-      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(TileGrid.columns)
-    let groups =
-      command.sharesKeys
-      ? Int(TileGrid.columns) : min(tiles, units) + batch * sharedHeads
-    let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
-    var cost = CommandCost()
-    cost.dramBytesRead =
-      (groups * keyTiles + units * unitTiles) * 2048
-    cost.dramBytesWritten = units * width * 2048
-    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
-    cost.nocBytesOfBusiestTile =
-      (keyTiles * min(busiest, 2) + busiest * unitTiles) * 2048
-    let products = 48 * keys * (2 * (width + masks) + width + 1)
-    cost.products = units * products
-    cost.productsOfBusiestTile = busiest * products
-    cost.matrixTiles = min(units, tiles)
-    cost.vectorInstructionsOfBusiestTile =
-      busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
-    if command.sharesKeys {
-      // Tiles send into one another's L1, which all must have left before.
-      append(Command(cost: cost, command.write))
-      return
-    }
-    append(
-      command.write, cost: cost,
-      reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
+    return command
   }
 
-  /// The same with the keys in parts: with few units, whose keys are all the same, most tiles would have none. Nil
+  /// Attention with the keys in parts: with few units, whose keys are all the same, most tiles would have none. Nil
   /// where L1 has no room for a part, or it has no keys or columns to combine.
   private func thinAttention(_ command: AttentionCommand) -> ThinAttentionCommand? {
     let parts = ThinAttentionCommand.parts
