@@ -11,7 +11,7 @@ import time
 
 import numpy
 
-# A sample is spoiled where its threads waited for a core for more than this share of its time.
+# A sample is spoiled where a thread, on average, waited for a core for more than this share of its time.
 MOST_WAITING = 0.02
 # Calls of a short stage are timed together for about this long.
 BATCH_SECONDS = 0.05
@@ -35,14 +35,14 @@ class Peer:
         return json.loads(line)
 
     def ask(self, stage, calls=1, **files):
-        """(seconds a call, share of the time that threads waited for a core)"""
+        """(seconds a call, share of its time that a thread waited for a core)"""
         request = {"stage": stage, "calls": calls, "threads": self.threads}
         request |= {name: str(path) for name, path in files.items()}
         waited = self.waited()
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         seconds = self.answer()["seconds"]
-        return seconds / calls, (self.waited() - waited) / seconds
+        return seconds / calls, (self.waited() - waited) / (seconds * self.threads)
 
     def waited(self):
         """Seconds that all threads have been ready to run and had no core, of this machine's or

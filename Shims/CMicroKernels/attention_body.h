@@ -98,7 +98,7 @@ static void MK(mk_attend)(const mk_attention *a) {
       size_t count = keys - t < TILE_ROWS ? keys - t : TILE_ROWS;
       MK(multiply_tile)(
         count, a->keys + (first + t) * a->width, query, MK_FLOAT32, a->width,
-        scores + t * COLUMNS);
+        count * a->width * sizeof(float), scores + t * COLUMNS);
     }
 
     size_t mask_step = a->mask_is_constant ? 0 : COLUMNS;
@@ -116,7 +116,8 @@ static void MK(mk_attend)(const mk_attention *a) {
     for (size_t d = 0; d < a->width; d += TILE_ROWS) {
       size_t count = a->width - d < TILE_ROWS ? a->width - d : TILE_ROWS;
       MK(multiply_tile)(
-        count, a->values + d * a->key_count + first * count, scores, MK_FLOAT32, keys, sums);
+        count, a->values + d * a->key_count + first * count, scores, MK_FLOAT32, keys,
+        count * a->key_count * sizeof(float), sums);
       for (size_t i = 0; i < count; i++) {
         for (int half = 0; half < 2; half++) {
           float *to = out + (d + i) * COLUMNS + half * VL;

@@ -48,7 +48,8 @@ static void MK(mk_multiply_panels)(const mk_product *p) {
         __builtin_prefetch(to, 1);
         if (columns > VL) __builtin_prefetch(to + columns - 1, 1);
       }
-      MK(multiply_tile)(rows, left, right, p->right_type, p->depth, sums);
+      MK(multiply_tile)(
+        rows, left, right, p->right_type, p->depth, rows * p->left_depth * sizeof(float), sums);
       MK(take_tile)(p, sums, row, rows, column, columns);
     }
   }
@@ -59,7 +60,10 @@ static void MK(mk_multiply_panels)(const mk_product *p) {
 static double MK(mk_multiply_add_peak)(size_t count) {
   V sums[12];
   for (int i = 0; i < 12; i++) sums[i] = (float)(i + 1);
-  V a = 0.999f, b = 0.001f;
+  // Unknown to the compiler, which would find a sum that stays the same and leave it out.
+  float factor = 0.999f, addend = 0.001f;
+  __asm__ volatile("" : "+m"(factor), "+m"(addend));
+  V a = factor, b = addend;
   for (size_t n = 0; n < count; n++) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < 12; i++) sums[i] = sums[i] * a + b;

@@ -208,6 +208,10 @@ extension CPUBackend {
     let panel = mk_tile_size(instructions).columns
     let panels = (columns + panel - 1) / panel
     let panelsPerChunk = max(1, min(128 / panel, panels / (4 * pool.count)))
+    // As many chunks for each thread, and all of about the same size.
+    let rounds = (panels + panelsPerChunk * pool.count - 1) / (panelsPerChunk * pool.count)
+    let chunks = min(panels, rounds * pool.count)
+    func start(of chunk: Int) -> Int { chunk * panels / chunks }
     let depth = left.depth
     var product = mk_product()
     product.left = UnsafePointer(left.memory.floats)
@@ -239,30 +243,29 @@ extension CPUBackend {
       mk_multiply_panels(instructions, &product)
     }
 
-    let chunks = (panels + panelsPerChunk - 1) / panelsPerChunk
     switch right {
     case .packed(let weight):
-      let start = UnsafeRawPointer(weight.memory.bytes.baseAddress.unsafelyUnwrapped)
+      let packed = UnsafeRawPointer(weight.memory.bytes.baseAddress.unsafelyUnwrapped)
       pool.parallel(chunks) { chunk, _ in
-        let first = chunk * panelsPerChunk
-        for index in first..<min(first + panelsPerChunk, panels) {
-          for block in blocks(of: depth, size: 2048) {
+        for index in start(of: chunk)..<start(of: chunk + 1) {
+          for block in blocks(of: depth, most: 1536) {
             multiplyBlock(
               block, first: index, count: 1,
-              right: start + index * weight.panelBytes + block.lowerBound * weight.rowBytes,
+              right: packed + index * weight.panelBytes + block.lowerBound * weight.rowBytes,
               stride: weight.panelBytes, type: weight.type)
           }
         }
       }
     case .rows(let rows, let type):
-      let blockSize = min(depth, 512)
+      let most = 576
+      let blockSize = min(depth, most)
       let blockFloats = panelsPerChunk * blockSize * panel
       let scratch = try memory.floats(pool.count * blockFloats)
       pool.parallel(chunks) { chunk, thread in
-        let first = chunk * panelsPerChunk
-        let count = min(panelsPerChunk, panels - first)
+        let first = start(of: chunk)
+        let count = start(of: chunk + 1) - first
         let packed = scratch.floats + thread * blockFloats
-        for block in blocks(of: depth, size: blockSize) {
+        for block in blocks(of: depth, most: most) {
           for index in 0..<count {
             let column = (first + index) * panel
             let from = rows + (column * depth + block.lowerBound) * type.byteCount
@@ -280,8 +283,10 @@ extension CPUBackend {
     }
   }
 
-  private func blocks(of depth: Int, size: Int) -> some Sequence<Range<Int>> {
-    stride(from: 0, to: depth, by: size).lazy.map { $0..<min($0 + size, depth) }
+  /// Blocks of about the same size.
+  private func blocks(of depth: Int, most: Int) -> some Sequence<Range<Int>> {
+    let count = (depth + most - 1) / most
+    return (0..<count).lazy.map { depth * $0 / count..<depth * ($0 + 1) / count }
   }
 }
 
