@@ -12,8 +12,8 @@ package struct ThinAttentionCommand {
   package static var parts: UInt32 { 4 }
   /// Columns of the grid that a part has; as many units there are for each row of it, at most.
   package static var partColumns: UInt32 { TileGrid.columns / parts }
-  /// Tiles of keys that a part may have.
-  package static var maximumKeys: UInt32 { 16 }
+  /// Tiles of keys that a part may have: their scores are in Dst together.
+  package static var maximumKeys: UInt32 { 7 }
   /// Tiles of keys, values and masks that a part may have.
   package static var sharedTiles: UInt32 { 256 }
 

@@ -22,15 +22,9 @@ struct AttentionRoutines {
         vector(push, VectorUnit.sort(larger: 0, smaller: 1))
       }
     }
-    // Of all lanes, times -scale, in bfloat16: any number near the maximum will do, if all use the same.
     settle = Routine(after: raise) { push in
       push(VectorUnit.load(0))
-      combineRow(push) { vector(push, VectorUnit.sort(larger: 0, smaller: 1)) }
-      vector(push, VectorUnit.multiply(0, 0, 7))
-      push(VectorUnit.shiftRight(0, 16))
-      push(VectorUnit.shiftLeft(0, 16))
-      push(VectorUnit.store(0))
-      push(VectorUnit.store(0, row: vectorRow(0, 0, 1)))
+      settleMaximum(push, to: 0)
     }
     exponentiate = Routine(after: settle) { push in
       for v in stride(from: UInt32(0), to: 4, by: 2) {
@@ -38,6 +32,17 @@ struct AttentionRoutines {
       }
     }
   }
+}
+
+/// Of all lanes, times -scale, in bfloat16: any number near the maximum will do, if all use the same. It goes to a strip of
+/// the tile `tile` tiles behind.
+@inline(never) func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32) {
+  combineRow(push) { vector(push, VectorUnit.sort(larger: 0, smaller: 1)) }
+  vector(push, VectorUnit.multiply(0, 0, 7))
+  push(VectorUnit.shiftRight(0, 16))
+  push(VectorUnit.shiftLeft(0, 16))
+  push(VectorUnit.store(0, row: vectorRow(tile, 0, 0)))
+  push(VectorUnit.store(0, row: vectorRow(tile, 0, 1)))
 }
 
 /// What is done to a strip of the result.
@@ -110,13 +115,13 @@ func attend(_ command: AttentionCommand) {
 }
 
 /// q k^T + mask of `count` tiles of keys, a term for each column and one for the mask.
-@inline(never) func score(_ terms: UInt32, _ count: UInt32) {
+@inline(never) private func score(_ terms: UInt32, _ count: UInt32) {
   Thread.push(Tensix.zeroaccHalf(0))
   for _ in 0..<terms { multiplyKept(count) }
 }
 
 @inline(never)
-func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: AttentionRoutines) {
+private func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: AttentionRoutines) {
   beginVector()
   for strip: UInt32 in 0..<8 {
     selectStrip(isFirst ? 0 : Place.maximum, strip)
@@ -132,7 +137,7 @@ func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: AttentionRoutines)
   endVector(transposed: true)
 }
 
-@inline(never) func finishMaximum(_ scale: UInt32, _ routines: AttentionRoutines) {
+@inline(never) private func finishMaximum(_ scale: UInt32, _ routines: AttentionRoutines) {
   beginVector()
   setVectorRegister(7, scale ^ 0x8000_0000)
   for strip: UInt32 in 0..<8 {

@@ -114,15 +114,13 @@ func packThinAttention(_ command: ThinAttentionCommand) {
     }
   }
   guard share.hasUnit else { return }
-  KeyChunks(keys: share.keys).forEach { first, count in
-    for tile in 0..<count {
-      if tile == 4 { release() }
-      if tile & 3 == 0 { awaitMath() }
-      packTile(tile, to: Buffer.probabilities(first + tile), bfloat16)
-    }
-    if first + count == share.keys { packTile(7, bfloat16) }  // their maxima
-    releaseAll()
+  for key in 0..<share.keys {
+    if key == 4 { release() }
+    if key & 3 == 0 { awaitMath() }
+    packTile(key, to: Buffer.probabilities(key), bfloat16)
   }
+  packTile(7, bfloat16)  // their maxima
+  releaseAll()
   Memory[Control.probabilities] = Memory[Control.probabilities] &+ 1
   half = 0
   let columns = 1 + command.headColumns  // and the sums

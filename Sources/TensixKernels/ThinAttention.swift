@@ -14,9 +14,9 @@ private struct CombineRoutines {
   let divide: Routine
   let add: Routine
 
-  init(after other: Routine) {
+  init() {
     // 2^(own maximum - largest)
-    weigh = Routine(after: other) { push in
+    weigh = Routine { push in
       push(VectorUnit.load(7))
       for part: UInt32 in 1..<4 {
         push(VectorUnit.load(0, row: 64 * part))
@@ -42,17 +42,52 @@ private struct CombineRoutines {
     }
     add = Routine(after: divide) { push in
       for part: UInt32 in 0..<4 { push(VectorUnit.load(part, row: 64 * part)) }
-      for v: UInt32 in 0..<4 {
-        let place = vectorRow(Parts.share, 0, v)
+      for v in stride(from: UInt32(0), to: 4, by: 2) {
+        let place = vectorRow(Parts.share, 0, v), next = vectorRow(Parts.share, 0, v + 1)
         for part: UInt32 in 0..<4 {
-          push(VectorUnit.load(4, row: place + 64 * part))
-          vector(
-            push,
-            part == 0 ? VectorUnit.multiply(5, 0, 4) : VectorUnit.mad(5, part, 4, 5))
+          push(VectorUnit.load(6, row: place + 64 * part))
+          push(VectorUnit.load(7, row: next + 64 * part))
+          if part == 0 {
+            push(VectorUnit.multiply(4, 0, 6))
+            push(VectorUnit.multiply(5, 0, 7))
+          } else {
+            push(VectorUnit.mad(4, part, 6, 4))
+            push(VectorUnit.mad(5, part, 7, 5))
+          }
         }
-        push(VectorUnit.store(5, row: place))
+        push(VectorUnit.store(4, row: place))
+        push(VectorUnit.store(5, row: next))
       }
     }
+  }
+}
+
+/// `multiplyKept`, which may be run as often as wanted without a drain between.
+private func keptRoutine(_ count: UInt32, from first: UInt32, after other: Routine) -> Routine {
+  Routine(after: other) { push in
+    for tile in first..<first + count {
+      push(Tensix.setc16(1, 64 * tile))
+      push(Tensix.mop())
+    }
+    push(Tensix.setrwcZero(release: 2))
+  }
+}
+
+/// The maximum of a strip of `count` tiles, as the other routines leave it.
+private func maximumRoutine(_ count: UInt32, after other: Routine) -> Routine {
+  Routine(after: other) { push in
+    push(VectorUnit.load(0))
+    push(VectorUnit.load(2, row: vectorRow(0, 0, 1)))
+    for vector in 1..<2 * count {
+      let row = vectorRow(vector >> 1, 0, (vector & 1) * 2)
+      push(VectorUnit.load(1, row: row))
+      push(VectorUnit.load(3, row: row + 2))
+      push(VectorUnit.sort(larger: 0, smaller: 1))
+      push(VectorUnit.sort(larger: 2, smaller: 3))
+    }
+    push(VectorUnit.nop)
+    vector(push, VectorUnit.sort(larger: 0, smaller: 2))
+    settleMaximum(push, to: 7)
   }
 }
 
@@ -80,35 +115,35 @@ func attendThin(_ command: ThinAttentionCommand) {
   if command.isTurned { turnPairs(share.queryPairs(command) + share.keyPairs(command)) }
   guard share.hasUnit else { return }
   attend(
-    KeyChunks(keys: share.keys), columns: command.headColumns,
+    keys: share.keys, columns: command.headColumns,
     terms: command.headColumns + (command.mask != 0 ? 1 : 0), scale: command.scale)
 }
 
 @inline(never)
-private func attend(_ chunks: KeyChunks, columns: UInt32, terms: UInt32, scale: UInt32) {
+private func attend(keys: UInt32, columns: UInt32, terms: UInt32, scale: UInt32) {
   let routines = AttentionRoutines()
+  let kept = keptRoutine(keys, from: 0, after: routines.exponentiate)
+  let maximum = maximumRoutine(keys, after: kept)
   takeDst()
+  Thread.push(Tensix.zeroaccHalf(0))
   Thread.push(Tensix.zeroaccHalf(1))
   setProductModes(transposed: true)
-  chunks.forEach { first, count in
-    score(terms, count)
-    raiseMaximum(count, isFirst: first == 0, routines)
-  }
-  finishMaximum(scale, routines)
-  chunks.forEach { first, count in
-    if first != 0 { takeDst() }
-    if !chunks.isOne { score(terms, count) }
-    let half = min(count, 4)
-    exponentiate(scale, from: 0, half, routines)
+  for _ in 0..<terms { kept() }
+  Thread.drain()
+  beginVector()
+  setVectorRegister(7, scale ^ 0x8000_0000)
+  forEachStrip(maximum)
+  endVector(transposed: true)
+  let half = min(keys, 4)
+  exponentiate(scale, from: 0, half, routines)
+  finish()
+  if keys > half {
+    exponentiate(scale, from: half, keys - half, routines)
     finish()
-    if count > half {
-      exponentiate(scale, from: half, count - half, routines)
-      finish()
-    }
   }
   setProductModes()
-  weighColumns(1 + columns, keys: chunks.keys)
-  combineParts(columns / ThinAttentionCommand.parts, after: routines.exponentiate)
+  weighColumns(1 + columns, keys: keys, after: kept)
+  combineParts(columns / ThinAttentionCommand.parts)
 }
 
 @inline(never) private func turnPairs(_ count: UInt32) {
@@ -130,21 +165,23 @@ private func attend(_ chunks: KeyChunks, columns: UInt32, terms: UInt32, scale: 
 }
 
 /// p times ones, for its sums, then p v; one half of Dst is packed while the other is computed.
-@inline(never) private func weighColumns(_ columns: UInt32, keys: UInt32) {
+@inline(never)
+private func weighColumns(_ columns: UInt32, keys: UInt32, after other: Routine) {
   takeDst()
   var column: UInt32 = 0, half: UInt32 = 0
   while column < columns {
     let count = min(4, columns - column)
+    let kept = keptRoutine(count, from: 4 * half, after: other)
     begin(half: half)
-    for _ in 0..<keys { multiplyKept(count, from: 4 * half) }
+    for _ in 0..<keys { kept() }
     finish()
     half ^= 1
     column += count
   }
 }
 
-@inline(never) private func combineParts(_ columns: UInt32, after other: Routine) {
-  let routines = CombineRoutines(after: other)
+@inline(never) private func combineParts(_ columns: UInt32) {
+  let routines = CombineRoutines()
   takeDst()
   Thread.push(Tensix.zeroaccHalf(0))
   multiplyKept(4)

@@ -94,22 +94,6 @@ struct ThinAttentionShare {
   }
 }
 
-/// A part's keys, by those whose scores are in Dst together; where all are, they are computed once.
-struct KeyChunks {
-  let keys: UInt32
-
-  @inline(__always) private var size: UInt32 { keys <= 7 ? 7 : 4 }
-  @inline(__always) var isOne: Bool { keys <= 7 }
-
-  @inline(__always) func forEach(_ body: (_ first: UInt32, _ count: UInt32) -> Void) {
-    var key: UInt32 = 0
-    while key < keys {
-      body(key, min(size, keys - key))
-      key += size
-    }
-  }
-}
-
 /// Two columns, half a head apart, of 32 rows of a query or of keys.
 struct ThinAttentionPair {
   let isKey: Bool

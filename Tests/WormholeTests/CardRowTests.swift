@@ -226,9 +226,11 @@ final class CardRowTests: DeviceTestCase {
       rows: 330, keys: [300, 40], heads: 5, sharedHeads: 1, width: 64, masked: true)
     try checkAttention(
       rows: 51, keys: [268, 51], heads: 8, sharedHeads: 1, width: 256, masked: true)
-    // More keys than Dst has room for in each part.
+    // As many keys as Dst has room for in each part, and more.
     try checkAttention(
-      rows: 33, keys: [1000, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)
+      rows: 33, keys: [820, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)
+    try checkAttention(
+      rows: 33, keys: [850, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)
     try checkAttention(
       rows: 51, keys: [140, 51], heads: 8, sharedHeads: 1, width: 256, masked: true, turned: true)
     try checkAttention(
