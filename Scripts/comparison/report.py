@@ -31,6 +31,13 @@ def times(value):
     return f"{value:.2f}"
 
 
+def goal(row):
+    """What the ratio is to be, and whether it is."""
+    if "goal" not in row:
+        return ""
+    return f"{row['goal']}" if row["ratio"]["median"] >= row["goal"] else f"**{row['goal']}, missed**"
+
+
 def markdown(results):
     """The whole report."""
     machine = results["machine"]
@@ -54,7 +61,7 @@ def markdown(results):
         lines.append(
             f"| {TITLES[row['stage']]} | {row['against']} | {row['threads']} "
             f"| {spread(row['ours'], seconds)} | {spread(row['theirs'], seconds)} "
-            f"| {spread(row['ratio'], times)}{mark} | {row.get('goal', '')} | {row['rms']:.1e} "
+            f"| {spread(row['ratio'], times)}{mark} | {goal(row)} | {row['rms']:.1e} "
             f"| {row['samples']} | {row['discarded']} |")
     lines += [
         "",

@@ -42,11 +42,15 @@ static void MK(mk_multiply_panels)(const mk_product *p) {
     const char *right = p->right;
     for (size_t column = 0; column < p->columns; column += COLUMNS, right += p->right_stride) {
       size_t columns = p->columns - column < COLUMNS ? p->columns - column : COLUMNS;
-      // Of a large result nothing is in a cache: it comes while the tile is computed.
+      // Of a large result nothing is in a cache, nor of its factor: they come while the tile is computed.
       for (size_t i = 0; i < rows; i++) {
-        const float *to = p->result + (row + i) * p->result_stride + column;
-        __builtin_prefetch(to, 1);
-        if (columns > VL) __builtin_prefetch(to + columns - 1, 1);
+        size_t first = (row + i) * p->result_stride + column, last = first + columns - 1;
+        __builtin_prefetch(p->result + first, 1);
+        __builtin_prefetch(p->result + last, 1);
+        if (p->factor && p->finishes) {
+          __builtin_prefetch(p->factor + first);
+          __builtin_prefetch(p->factor + last);
+        }
       }
       MK(multiply_tile)(
         rows, left, right, p->right_type, p->depth, rows * p->left_depth * sizeof(float), sums);

@@ -10,9 +10,12 @@ package struct NormalizeCommand {
   package var outFormat: UInt32 = 0
   /// Subtracts the mean.
   package var isCentred = false
-  /// Few rows, in bfloat16 and not centred: all tiles share the rows' columns. Each has all of `a`, as in
-  /// ``ThinProductCommand``, and adds up the squares of its row.
+  /// Few rows, in bfloat16 and not centred: tiles share the rows' columns (``members(rows:columns:tiles:)``), and tell one
+  /// another the sums of squares of theirs.
   package var isThin = false
+  /// The result, in bfloat16, is a thin product's, the next command's: it comes to L1 of all tiles, and that command writes
+  /// it to DRAM.
+  package var isShared = false
   /// In tiles.
   package var rows: UInt32 = 0
   package var columns: UInt32 = 0
@@ -36,12 +39,10 @@ package struct NormalizeCommand {
 
   package init() {}
 
-  /// What brings `a` to all tiles.
-  @inline(__always) package var sharing: ThinProductCommand {
-    var command = ThinProductCommand()
-    (command.rows, command.inner, command.planes) = (rows, columns, 1)
-    (command.a, command.aStride) = (a, aStride)
-    return command
+  /// Of `tiles` tiles that a card has, how many share a row of a thin norm; they take its columns in turn.
+  @inline(__always)
+  package static func members(rows: UInt32, columns: UInt32, tiles: UInt32) -> UInt32 {
+    min(columns, min(Buffer.partCount, tiles / rows))
   }
   /// Tiles of weight and bias for a column.
   @inline(__always) package var addends: UInt32 { (weight != 0 ? 1 : 0) + (bias != 0 ? 1 : 0) }
@@ -53,6 +54,7 @@ package struct NormalizeCommand {
     outFormat = first >> 16 & 0xF
     isCentred = first >> 24 & 1 == 1
     isThin = first & 0xFF == Operation.thinNormalize
+    isShared = first >> 25 & 1 == 1
     (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
     a = word(2)
     out = word(3)
@@ -67,7 +69,8 @@ package struct NormalizeCommand {
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
     let operation = isThin ? Operation.thinNormalize : Operation.normalize
-    store(0, operation | format << 8 | outFormat << 16 | (isCentred ? 1 : 0) << 24)
+    let flags: UInt32 = (isCentred ? 1 : 0) << 24 | (isShared ? 1 : 0) << 25
+    store(0, operation | format << 8 | outFormat << 16 | flags)
     store(1, rows | columns << 16)
     store(2, a)
     store(3, out)

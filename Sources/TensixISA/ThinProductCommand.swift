@@ -15,6 +15,8 @@ package struct ThinProductCommand {
   package var phases: UInt32 = 0
   /// Of ``ActivationCode``.
   package var activation: UInt32 = 0
+  /// The command before normalises `a` and brings it to L1 of all tiles; it is written to DRAM by this one.
+  package var isNormalized = false
 
   /// Output tiles down and across.
   package var rows: UInt32 = 0
@@ -59,6 +61,7 @@ package struct ThinProductCommand {
     outFormat = first >> 16 & 0xF
     phases = first >> 20 & 0xF
     activation = first >> 24 & 0x7
+    isNormalized = first >> 8 & 1 == 1
     (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
     (inner, planes) = (word(2) & 0xFFFF, word(2) >> 16)
     (aStride, bStride) = (word(3) & 0xFFFF, word(3) >> 16)
@@ -78,7 +81,8 @@ package struct ThinProductCommand {
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
     let formats = bFormat << 12 | outFormat << 16
-    store(0, Operation.thinProduct | formats | phases << 20 | activation << 24)
+    let flags = phases << 20 | activation << 24 | (isNormalized ? 1 : 0) << 8
+    store(0, Operation.thinProduct | formats | flags)
     store(1, rows | columns << 16)
     store(2, inner | planes << 16)
     store(3, aStride | bStride << 16)

@@ -7,9 +7,9 @@ package enum TileGrid {
 package enum Image {
   package static var sequencer: UInt32 { 0 }
   package static var unpack: UInt32 { 0x2800 }
-  package static var math: UInt32 { 0x7800 }
-  package static var pack: UInt32 { 0xE400 }
-  package static var reader: UInt32 { 0x11000 }
+  package static var math: UInt32 { 0x7580 }
+  package static var pack: UInt32 { 0xE580 }
+  package static var reader: UInt32 { 0x10EC0 }
   package static var end: UInt32 { 0x18000 }
 }
 
@@ -44,6 +44,10 @@ package enum Control {
   package static var finished: UInt32 { 0x18048 }
   /// The math program has initialised the semaphores.
   package static var mathReady: UInt32 { 0x18044 }
+  /// Partial sums that have come to this tile (``Buffer/plane(_:)``), by atomic increments of other tiles, and that it
+  /// has added.
+  package static var planesCome: UInt32 { 0x18090 }
+  package static var planesUsed: UInt32 { 0x1804C }
 
   // Tiles in flight between the cores.
   package static var leftPushed: UInt32 { 0x18050 }
@@ -54,12 +58,17 @@ package enum Control {
   package static var outputPopped: UInt32 { 0x18064 }
   /// Probabilities of ``Operation/attention`` that are in the tile's scratch; it only grows.
   package static var probabilities: UInt32 { 0x18068 }
+  /// The last command whose own part of sums (``Buffer/ownPart``) the tile has packed.
+  package static var partPacked: UInt32 { 0x1806C }
   /// Pairs of columns that ``Operation/thinAttention`` has turned on this tile; it only grows.
-  package static var turned: UInt32 { 0x1806C }
+  package static var turned: UInt32 { 0x18070 }
 
   package static var atomicReturn: UInt32 { 0x18080 }
   /// What a tile tells others of its part of ``Operation/thinAttention``.
-  package static var partSource: UInt32 { 0x18090 }
+  package static var partSource: UInt32 { 0x180C0 }
+  /// What is multicast to the lines of ``sent(_:)`` that a command writes twice: first, then.
+  package static var firstTold: UInt32 { 0x180A0 }
+  package static var thenTold: UInt32 { 0x180B0 }
 
   // The master's alone.
   /// One line from the host: address of the list, commands in it, 0, run.
@@ -98,6 +107,9 @@ package enum Control {
   @inline(__always) package static func turnedSent(_ sharer: UInt32) -> UInt32 {
     0x18E40 + 16 * sharer
   }
+
+  /// The sequencer's: tiles to be told of planes, as many as there are slots of results.
+  package static var planePlaces: UInt32 { 0x18180 }
 
   /// Stands for no address: the driver hands out none above 0xFFFE0000, but the first is 0.
   package static var nowhere: UInt32 { 0xFFFF_FFFF }
@@ -155,4 +167,14 @@ package enum Buffer {
   @inline(__always) package static func plane(_ number: UInt32) -> UInt32 {
     scratch + number * 4096
   }
+
+  /// Sums of squares that tiles tell one another in ``Operation/thinNormalize``: four rows of 16 values in fp32 for each
+  /// tile that shares the row, two tiles of the matrix for all.
+  package static var partBytes: UInt32 { 256 }
+  package static var partCount: UInt32 { 32 }
+  @inline(__always) package static func part(_ row: UInt32, _ member: UInt32) -> UInt32 {
+    scratch + (row * partCount + member) * partBytes
+  }
+  /// Where a tile packs its own, in the first bytes of a tile in fp32.
+  package static var ownPart: UInt32 { part(ThinProductCommand.maximumRows, 0) }
 }

@@ -112,11 +112,12 @@ struct NoC {
   /// To the other tiles of a rectangle (``column(of:)``, ``allTiles``); nobody acknowledges. What a tile sends to
   /// a rectangle arrives in this order, since all of it takes the same virtual channel.
   @inline(__always) func multicast(
-    _ source: UInt32, to address: UInt32, bytes: UInt32, rectangle: UInt32
+    _ source: UInt32, to address: UInt32, bytes: UInt32, rectangle: UInt32,
+    includesSelf: Bool = false
   ) {
     issue(
       target: ownPosition, targetAddress: source, result: rectangle, resultAddress: address,
-      control: 0x81A2, length: bytes)
+      control: 0x81A2 | (includesSelf ? 1 << 17 : 0), length: bytes)
   }
   /// All writes with this identifier have left this tile.
   @inline(__always) func hasSent(_ transaction: UInt32) -> Bool {

@@ -22,7 +22,8 @@
     case Operation.thinAttention: packThinAttention(ThinAttentionCommand(sequence))
     case Operation.gridProduct: packGrid(GridProductCommand(sequence))
     case Operation.thinProduct: packThin(ThinProductCommand(sequence))
-    case Operation.thinNormalize: packThinNormalize(NormalizeCommand(sequence))
+    case Operation.thinNormalize:
+      packThinNormalize(NormalizeCommand(sequence), sequence)
     default: break
     }
   }
@@ -141,11 +142,24 @@ func packThinAttention(_ command: ThinAttentionCommand) {
   }
 }
 
-func packThinNormalize(_ command: NormalizeCommand) {
+/// The tile's part of the sums of squares; then what is normalised, where all tiles will have it, or for the writer.
+func packThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  guard !share.isEmpty else { return }
+  configurePackers(DataFormat.float32)
+  awaitMath()
+  packTile(0, to: Buffer.ownPart, DataFormat.float32)
+  Memory[Control.partPacked] = sequence
+  releaseAll()
   configurePackers(command.outFormat)
-  command.forEachThinColumn { _, _ in
+  share.forEachColumn { column in
     awaitMath()
-    packTile(0, command.outFormat)
+    if command.isShared {
+      packTile(
+        0, to: ThinProductCommand.activation(column * command.rows + share.row), command.outFormat)
+    } else {
+      packTile(0, command.outFormat)
+    }
     releaseAll()
   }
 }

@@ -1,7 +1,7 @@
 // Math thread: partial sums in fp32, which the unpacker puts into Dst, are added by the vector unit.
 
 func addPlanes(_ command: MatrixCommand) {
-  let routine = gateRoutine(command.activation)
+  let gate = gateRoutine(command.activation)
   setProductModes()
   programLoop(Replay.product, phases: command.phases, release: 2)
   command.forEachBlock { block in
@@ -10,39 +10,45 @@ func addPlanes(_ command: MatrixCommand) {
       let count = planesAtOnce(after: done, of: command.inner)
       let last = done == 0 ? count : count + 1
       done += count
+      let scale = done == command.inner ? command.scale : 0x3F80_0000
+      let adding = addingRoutine(to: last, scales: scale != 0x3F80_0000, after: gate)
       awaitUnpacked()
-      addTiles(from: 1, to: last, scale: done == command.inner ? command.scale : 0x3F80_0000)
+      beginVector()
+      setVectorRegister(4, scale)
+      for step: UInt32 in 0..<16 {
+        Thread.push(Tensix.setc16(1, 4 * step))
+        adding()
+      }
+      Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
+      restoreModeThree()
+      Thread.drain()
       if done < command.inner {
         Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.sync))
         Thread.push(Tensix.sempost(Semaphore.dstFree))
       }
     }
     addAddends(command, block, from: 0)
-    activate(command.activation, routine, tiles: 1, from: 0)
+    activate(command.activation, gate, tiles: 1, from: 0)
     finish()
   }
 }
 
-/// Adds Dst tiles `first` ..< `last` to tile 0, and scales the sum.
-func addTiles(from first: UInt32, to last: UInt32, scale: UInt32) {
-  let scales = scale != 0x3F80_0000
-  guard first < last || scales else { return }
-  beginVector()
-  selectDst(0)
-  if scales { setVectorRegister(4, scale) }
-  for step: UInt32 in 0..<32 {
-    Thread.drain()
-    Thread.push(VectorUnit.load(0, row: 2 * step))
-    for tile in first..<last {
-      Thread.push(VectorUnit.load(1, row: 64 * tile + 2 * step))
-      vector(VectorUnit.add(0, 0, 1))
+/// Adds 64 values of Dst tiles 1 ..< `last` to tile 0's, and multiplies the sum by L4.
+@inline(never)
+private func addingRoutine(to last: UInt32, scales: Bool, after other: Routine?) -> Routine {
+  Routine(after: other) { push in
+    func both(_ instruction: (_ register: UInt32) -> UInt32) {
+      push(instruction(0))
+      push(instruction(1))
     }
-    if scales { vector(VectorUnit.multiply(0, 0, 4)) }
-    Thread.push(VectorUnit.store(0, row: 2 * step))
+    both { VectorUnit.load($0, row: 2 * $0) }
+    for tile in 1..<last {
+      both { VectorUnit.load(2 + $0, row: 64 * tile + 2 * $0) }
+      both { VectorUnit.add($0, $0, 2 + $0) }
+    }
+    if scales { both { VectorUnit.multiply($0, $0, 4) } }
+    both { VectorUnit.store($0, row: 2 * $0) }
   }
-  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
-  restoreModeThree()
-  Thread.drain()
 }
 
 @inline(__always) func awaitUnpacked() {

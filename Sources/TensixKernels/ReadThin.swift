@@ -4,11 +4,12 @@
 struct WeightStream {
   /// Steps whose weights are requested together, with a transaction identifier of their own.
   private static var batch: UInt32 { 4 }
-  private static var batches: UInt32 { 3 }
+  private static var batches: UInt32 { 2 }
 
-  private let command: ThinProductCommand
-  private let share: ThinShare
-  private let right: CircularBuffer
+  private var sequence: UInt32 = 0
+  private var command: ThinProductCommand
+  private var share: ThinShare
+  private var right: CircularBuffer
   /// The next weights to ask for, the next to come.
   private var asked: Position
   private var come: Position
@@ -31,8 +32,20 @@ struct WeightStream {
     }
   }
 
-  init(_ command: ThinProductCommand) {
-    self.command = command
+  /// Stands before any command.
+  init() {
+    command = ThinProductCommand()
+    share = ThinShare(command)
+    right = .right(command.bFormat)
+    asked = Position(column: 0)
+    come = asked
+  }
+
+  /// Of that command, unless it has begun.
+  @inline(never) mutating func begin(_ sequence: UInt32) {
+    guard sequence != self.sequence else { return }
+    self.sequence = sequence
+    command = ThinProductCommand(sequence)
     share = ThinShare(command)
     right = .right(command.bFormat)
     asked = Position(column: share.member)
@@ -84,11 +97,13 @@ private enum Transaction {
 }
 
 /// Weights come even before the command is released.
-func readThin(_ command: ThinProductCommand, _ sequence: UInt32) {
-  var weights = WeightStream(command)
+func readThin(
+  _ command: ThinProductCommand, _ sequence: UInt32, _ weights: inout WeightStream
+) {
+  weights.begin(sequence)
   while !isReleased(sequence) { weights.advance() }
   let share = ThinShare(command)
-  requestActivations(command, share)
+  if !command.isNormalized { requestActivations(command, share) }
   var number = command.activations
   NoC.reading.tag(Transaction.addends)
   share.forEachColumn(command) { column in
@@ -98,34 +113,91 @@ func readThin(_ command: ThinProductCommand, _ sequence: UInt32) {
     }
   }
   NoC.reading.tag(0)
-  while !hasShared { weights.advance() }
-  sendShared(command.activations, share, sequence)
+  var senders = share.members, sent = sequence
+  if command.isNormalized {
+    senders = NormShare(rows: command.rows, columns: command.inner).count
+    sent &-= 1
+  } else {
+    while !hasShared { weights.advance() }
+    sendShared(command.activations, share, sequence)
+  }
   var received: UInt32 = 0
   while received < command.activations || !weights.isFinished {
     weights.advance()
-    receiveActivation(command, share, sequence, &received)
+    if received < command.activations, Memory[Control.sent(received % senders)] == sent {
+      CircularBuffer.left(DataFormat.bfloat16).push()
+      received += 1
+    }
   }
   pushAddends(number - command.activations)
 }
 
-func readThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
-  let sharing = command.sharing
-  let share = ThinShare(sharing)
-  requestActivations(sharing, share)
-  var number = sharing.activations
+/// Each tile adds up the squares of its columns, tells all others, and normalises when it knows all parts of its row.
+func readThinNormalize(
+  _ command: NormalizeCommand, _ sequence: UInt32, _ weights: inout WeightStream
+) {
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  let place = command.rows * command.columns
+  var number = place
   NoC.reading.tag(Transaction.addends)
-  command.forEachThinColumn { _, column in
+  share.forEachColumn { column in
+    requestAddend(command.a, page: share.row * command.aStride + column, &number)
     requestAddend(command.weight, page: column, &number)
     requestAddend(command.bias, page: column, &number)
   }
   NoC.reading.tag(0)
-  while !hasShared {}
-  sendShared(sharing.activations, share, sequence)
-  var received: UInt32 = 0
-  while received < sharing.activations {
-    receiveActivation(sharing, share, sequence, &received)
+  pushAddends(number - place)
+
+  let noc = NoC.sharing, index = Memory[Control.tileIndex], first = sequence ^ 1 << 31
+  func wait(_ isDone: () -> Bool) {
+    while !isDone() { readAhead(&weights, sequence &+ 1) }
   }
-  pushAddends(number - sharing.activations)
+  if !share.isEmpty {
+    wait { Memory[Control.partPacked] == sequence }
+    noc.multicast(
+      Buffer.ownPart, to: Buffer.part(share.row, share.member), bytes: Buffer.partBytes,
+      rectangle: noc.allTiles, includesSelf: true)
+    tell(first, Control.firstTold, index)
+  }
+  // The parts of this row, then all: nothing comes when the command has ended.
+  func waitForParts(from sender: UInt32, by step: UInt32) {
+    var sender = sender
+    while sender < share.count {
+      wait {
+        let told = Memory[Control.sent(sender)]
+        return told == first || told == sequence
+      }
+      sender += step
+    }
+  }
+  waitForParts(from: share.row, by: command.rows)
+  if !share.isEmpty { CircularBuffer.left(DataFormat.bfloat16).push() }
+  waitForParts(from: 0, by: 1)
+  guard command.isShared, !share.isEmpty else { return }
+  wait { Memory[Control.donePack] == sequence }
+  share.forEachColumn { column in
+    let address = ThinProductCommand.activation(column * command.rows + share.row)
+    noc.multicast(address, to: address, bytes: 2048, rectangle: noc.allTiles)
+  }
+  tell(sequence, Control.thenTold, index)
+}
+
+/// Sets this tile's line in all tiles, behind what it has multicast before.
+func tell(_ value: UInt32, _ source: UInt32, _ index: UInt32) {
+  Memory[source] = value
+  Memory.settle(source)
+  let noc = NoC.sharing
+  noc.multicast(
+    source, to: Control.sent(index), bytes: 4, rectangle: noc.allTiles, includesSelf: true)
+}
+
+/// Asks for weights of the next command where that is a thin product.
+@inline(never) func readAhead(_ weights: inout WeightStream, _ next: UInt32) {
+  guard Int32(bitPattern: Memory[Control.announced] &- next) >= 0,
+    operation(of: next) == Operation.thinProduct
+  else { return }
+  weights.begin(next)
+  weights.advance()
 }
 
 // MARK: - Activations, and what is added, in the left buffer one after the other
@@ -178,17 +250,6 @@ func readThinNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
   Memory[line] = sequence
   Memory.settle(line)
   noc.multicast(line, to: line, bytes: 4, rectangle: rectangle)
-}
-
-/// Hands over the next activation if it is here.
-@inline(__always) func receiveActivation(
-  _ command: ThinProductCommand, _ share: ThinShare, _ sequence: UInt32, _ received: inout UInt32
-) {
-  guard received < command.activations,
-    Memory[Control.sent(received % share.members)] == sequence
-  else { return }
-  CircularBuffer.left(DataFormat.bfloat16).push()
-  received += 1
 }
 
 @inline(__always) func pushAddends(_ count: UInt32) {

@@ -46,7 +46,7 @@ private struct SharedTiles {
 }
 
 /// Behind what was multicast before, where there is something to tell.
-@inline(never) private func tell(_ line: UInt32, _ value: UInt32, _ rectangle: UInt32) {
+@inline(never) private func announce(_ line: UInt32, _ value: UInt32, _ rectangle: UInt32) {
   guard line != 0 else { return }
   Memory[line] = value
   Memory.settle(line)
@@ -77,10 +77,10 @@ func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   while !NoC.reading.isDone(Transaction.keys) {}
   keys.send(share, partRectangle)
   masks.send(share, partRectangle)
-  tell(line, 4 &* sequence &+ 1, partRectangle)
+  announce(line, 4 &* sequence &+ 1, partRectangle)
   while !NoC.reading.isDone(Transaction.values) {}
   values.send(share, partRectangle)
-  tell(line, 4 &* sequence &+ 2, partRectangle)
+  announce(line, 4 &* sequence &+ 2, partRectangle)
 
   waitForRelease(sequence)
   requestPairs(command, share)
@@ -102,7 +102,7 @@ func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   while !NoC.reading.isDone(Transaction.second) {}
   ownKeys.send(share, partRectangle)
   ownValues.send(share, partRectangle)
-  tell(line, 4 &* sequence &+ 3, partRectangle)
+  announce(line, 4 &* sequence &+ 3, partRectangle)
   if turns != 0 { sendPairs(command, share, sequence, partRectangle, after: turned) }
 }
 
@@ -160,8 +160,8 @@ private func sendPairs(
     multicast(place + 2048 * command.pairs, bytes: 2048, rectangle)
   }
   for number in 0..<queries { send(number, rowRectangle) }
-  tell(Control.queriesSent(share.x), sequence, rowRectangle)
+  announce(Control.queriesSent(share.x), sequence, rowRectangle)
   guard keys != 0 else { return }
   for number in queries..<queries + keys { send(number, partRectangle) }
-  tell(Control.turnedSent(share.sharer), sequence, partRectangle)
+  announce(Control.turnedSent(share.sharer), sequence, partRectangle)
 }

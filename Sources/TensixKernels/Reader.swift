@@ -2,6 +2,8 @@
 @c(kmain) public func reader() {
   NoC.reading.initialise()
   NoC.sharing.initialise()
+  // Of a thin product, this command or the next.
+  var weights = WeightStream()
   var sequence: UInt32 = 1
   while true {
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
@@ -24,8 +26,9 @@
     case Operation.thinAttention: readThinAttention(ThinAttentionCommand(sequence), sequence)
     case Operation.patches: readPatches(PatchesCommand(sequence))
     case Operation.gridProduct: readGrid(GridProductCommand(sequence))
-    case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence)
-    case Operation.thinNormalize: readThinNormalize(NormalizeCommand(sequence), sequence)
+    case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence, &weights)
+    case Operation.thinNormalize:
+      readThinNormalize(NormalizeCommand(sequence), sequence, &weights)
     default: break
     }
     Memory[Control.doneReader] = sequence

@@ -14,8 +14,7 @@ func endVector(transposed: Bool = false) {
 }
 
 /// The eight lanes of a row of L0 become their sum, or their maximum; L1 is lost.
-@inline(__always)
-func combineRow(_ push: (UInt32) -> Void = Thread.push, _ step: () -> Void) {
+@inline(__always) func combineRow(_ push: (UInt32) -> Void = Thread.push, _ step: () -> Void) {
   vector(push, VectorUnit.rotateRow(1, 0))
   step()
   vector(push, VectorUnit.rotateRow(1, 0))

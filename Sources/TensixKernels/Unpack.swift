@@ -217,6 +217,7 @@ func unpackPlanes(_ command: MatrixCommand) {
   let left = CircularBuffer.left(DataFormat.float32)
   configureSources(a: DataFormat.bfloat16, b: DataFormat.bfloat16, out: command.outFormat)
   var plane: UInt32 = 0
+  if command.a == 0 { awaitPlanes(command) }
   command.forEachBlock { block in
     configureDst()
     var done: UInt32 = 0
@@ -242,6 +243,15 @@ func unpackPlanes(_ command: MatrixCommand) {
     configureSourceA(DataFormat.bfloat16)
     unpackAddends(command, block)
   }
+}
+
+/// All planes of this tile's outputs have come. A tile may begin before others have sent theirs.
+@inline(never) func awaitPlanes(_ command: MatrixCommand) {
+  let count = Memory[Control.tileCount], index = Memory[Control.tileIndex]
+  let outputs = (command.rows * command.columns + count - 1 - index) / count
+  let expected = Memory[Control.planesUsed] &+ outputs * command.inner
+  Memory.wait(Control.planesCome) { $0 == expected }
+  Memory[Control.planesUsed] = expected
 }
 
 /// One fp32 tile to tile `tile` of Dst.

@@ -94,41 +94,58 @@ func unpackThin(_ command: ThinProductCommand) {
   finishUnpacking()
 }
 
-/// A row times its own transpose, of which the diagonal counts: that is the identity. Then each column of
-/// the tile's with its weight and bias.
+/// Each of the tile's columns times its own transpose, then the identity, of which math makes the tile's part of the sums
+/// of squares. Then all parts of the row, and each column with its weight and bias.
 func unpackThinNormalize(_ command: NormalizeCommand) {
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  guard !share.isEmpty else { return }
   let left = CircularBuffer.left(DataFormat.bfloat16)
   let bfloat16 = DataFormat.bfloat16
-  let first = left.first, rows = command.rows
-  var addend = rows * command.columns, isFirst = true
-  command.forEachThinColumn { row, column in
-    if isFirst {
-      isFirst = false
-      configureSources(a: bfloat16, b: bfloat16, out: command.outFormat)
-      setTransposed(true)
-      var number = row
-      for k in 0..<command.columns {
-        left.wait(for: first &+ number)
-        unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(number))
-        unpackTile(Unpacker.sourceB, from: ThinProductCommand.activation(number))
-        number += rows
-        if k & 7 == 7 { finishUnpacking() }
-      }
-      finishUnpacking()
-      setTransposed(false)
-      unpackTile(Unpacker.sourceA, from: Buffer.identity)
-      unpackTile(Unpacker.sourceB, from: Buffer.identity)
-    }
-    left.wait(for: first &+ max(column * rows + row, addend + command.addends - 1))
-    unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(column * rows + row))
+  let first = command.rows * command.columns
+  // Of tiles that there are not, nothing is added.
+  let words = Buffer.partBytes / 4
+  for word in share.members * words..<Buffer.partCount * words {
+    Memory[Buffer.part(share.row, 0) + 4 * word] = 0
+    Memory.settle(Buffer.part(share.row, 0) + 4 * word)
+  }
+  configureSources(a: bfloat16, b: bfloat16, out: DataFormat.float32)
+  setTransposed(true)
+  var addend = first
+  left.wait(for: left.first)
+  let here = left.full
+  share.forEachColumn { _ in
+    unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(addend))
+    unpackTile(Unpacker.sourceB, from: ThinProductCommand.activation(addend))
+    finishUnpacking()
+    addend += 1 + command.addends
+  }
+  setTransposed(false)
+  unpackTile(Unpacker.sourceA, from: Buffer.identity)
+  unpackTile(Unpacker.sourceB, from: Buffer.identity)
+  finishUnpacking()
+
+  left.wait(for: left.first &+ here)
+  configureSources(a: bfloat16, b: bfloat16, out: command.outFormat)
+  configureDst()
+  awaitDst()
+  for half: UInt32 in 0..<2 {
+    unpackToDst(
+      ThinNorm.parts + half, from: Buffer.part(share.row, half * Buffer.partCount / 2))
+  }
+  finishUnpacking()
+  Thread.push(Tensix.sempost(Semaphore.unpackToMath))
+  configureSourceA(bfloat16)
+  addend = first
+  share.forEachColumn { _ in
+    unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(addend))
     unpackTile(Unpacker.sourceB, from: Buffer.identity)
     for _ in 0..<command.addends {
+      addend += 1
       unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(addend))
       unpackTile(Unpacker.sourceB, from: Buffer.ones)
-      addend += 1
     }
+    addend += 1
     finishUnpacking()
   }
-  while left.full < addend {}
-  left.pop(addend)
+  left.pop(here + 1)
 }

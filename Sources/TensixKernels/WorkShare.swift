@@ -1,7 +1,7 @@
 // Which of a command's work is this tile's, in the same order on all five cores.
 
 extension NormalizeCommand {
-  @inline(__always) init(_ sequence: UInt32) {
+  @inline(never) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)
     self.init(reading: { Memory[base + 4 * $0] })
   }
@@ -13,20 +13,6 @@ extension NormalizeCommand {
     while row < rows {
       body(row)
       row += count
-    }
-  }
-}
-
-extension NormalizeCommand {
-  /// The columns of one row that are this tile's, of a thin command.
-  @inline(__always) func forEachThinColumn(_ body: (_ row: UInt32, _ column: UInt32) -> Void) {
-    let index = Memory[Control.tileIndex], members = Memory[Control.tileCount] / rows
-    guard index < members * rows else { return }
-    let row = index % rows
-    var column = index / rows
-    while column < columns {
-      body(row, column)
-      column += members
     }
   }
 }

@@ -39,6 +39,8 @@ struct ResultWriter {
   private var number = CircularBuffer.output.first
   private var ready: UInt32 = 0
   private var awaited = NoC.writing.writesDone
+  /// Planes of which nobody has been told yet.
+  private var untold: UInt32 = 0
 
   init(out: UInt32, format: UInt32) {
     self.out = out
@@ -66,10 +68,24 @@ struct ResultWriter {
   /// Counts writes of something else.
   @inline(__always) mutating func expect(writes: UInt32) { awaited &+= writes }
 
+  /// The tile at `place` is told that the plane which was sent there has come, when it has.
+  @inline(__always) mutating func tellLater(_ place: UInt32) {
+    Memory[Control.planePlaces + 4 * untold] = place
+    untold += 1
+  }
+
   /// What was sent has left when it is acknowledged; then its slots are free.
-  func finish() {
+  @inline(never) mutating func finish() {
     NoC.writing.awaitWrites(awaited)
     CircularBuffer.output.pop(number &- CircularBuffer.output.first)
+    let told = NoC.writing.atomicsDone &+ untold
+    while untold != 0 {
+      untold -= 1
+      NoC.writing.increment(
+        Control.planesCome, at: Memory[Control.planePlaces + 4 * untold],
+        returning: Control.atomicReturn)
+    }
+    while NoC.writing.atomicsDone != told {}
   }
 }
 
@@ -144,12 +160,30 @@ func writeGrid(_ command: GridProductCommand) {
 }
 
 func writeThinNormalized(_ command: NormalizeCommand) {
+  guard !command.isShared else { return }
   var writer = ResultWriter(out: command.out, format: command.outFormat)
-  command.forEachThinColumn { row, column in writer.write(page: row * command.outStride + column) }
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  share.forEachColumn { writer.write(page: share.row * command.outStride + $0) }
   writer.finish()
 }
 
+/// What the command before has left in L1.
+@inline(never) func writeNormalized(_ command: ThinProductCommand) {
+  guard command.isNormalized else { return }
+  let share = NormShare(rows: command.rows, columns: command.inner)
+  var awaited = NoC.writing.writesDone
+  share.forEachColumn { column in
+    let page = share.row * command.aStride + column
+    NoC.writing.write(
+      ThinProductCommand.activation(column * command.rows + share.row),
+      to: DRAMLocation(base: command.a, page: page, pageBytes: 2048), bytes: 2048)
+    awaited &+= 1
+  }
+  NoC.writing.awaitWrites(awaited)
+}
+
 func writeThin(_ command: ThinProductCommand) {
+  writeNormalized(command)
   let share = ThinShare(command)
   var writer = ResultWriter(out: command.out, format: command.outFormat)
   share.forEachColumn(command) { column in
@@ -158,8 +192,7 @@ func writeThin(_ command: ThinProductCommand) {
     for row in 0..<command.rows {
       if command.out == 0 {
         writePlane(
-          share.plane, of: command.planes, output: row * command.columns + column,
-          from: writer.next())
+          share.plane, of: command.planes, output: row * command.columns + column, &writer)
       } else {
         writer.write(page: row * place.outStride + command.outColumn + place.number)
       }
@@ -176,7 +209,7 @@ func writeResults(_ command: MatrixCommand) {
       if command.out == 0 {
         writePlane(
           block.plane, of: (command.inner + command.chunk - 1) / command.chunk,
-          output: (block.row + row) * command.columns + block.column, from: writer.next())
+          output: (block.row + row) * command.columns + block.column, &writer)
       } else {
         writer.write(page: (top + row) * command.outStride + command.outColumn + block.column)
       }
@@ -186,11 +219,14 @@ func writeResults(_ command: MatrixCommand) {
 }
 
 /// To the tile that will add this output tile's planes: `reduce` gives every `tileCount`-th to one.
-func writePlane(_ plane: UInt32, of planes: UInt32, output: UInt32, from slot: UInt32) {
+@inline(never) func writePlane(
+  _ plane: UInt32, of planes: UInt32, output: UInt32, _ writer: inout ResultWriter
+) {
   let count = Memory[Control.tileCount]
+  let place = Memory[Buffer.tiles + 4 * (output % count)]
   NoC.writing.write(
-    slot, to: Buffer.plane(output / count * planes + plane),
-    of: Memory[Buffer.tiles + 4 * (output % count)], bytes: 4096)
+    writer.next(), to: Buffer.plane(output / count * planes + plane), of: place, bytes: 4096)
+  writer.tellLater(place)
 }
 
 /// The master alone writes into memory of the host, as long as that is the card's to write: should the

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "834eb681a7788f84c2e1621b185717d607b956d5661fec572e7a39a1e462d6f3";
+    "1b2a206381656a518a75c880e41117a15d0d43649f7f2b50358525a7f970c1f5";
 
 /// Where a function begins.
 struct tx_function {

@@ -132,9 +132,10 @@ struct GemmaAttention: Sendable {
   func keyAndValue(
     _ x: Tensor, rotary: RotaryEmbedding.Table
   ) throws(PI0Error) -> KeyValueCache.Layer {
-    KeyValueCache.Layer(
-      key: try key.toHeads(x, kvHeads).rotated(cosine: rotary.cosine, sine: rotary.sine),
-      value: try value.toHeads(x, kvHeads))
+    // Both products first: they have the same input.
+    let key = try key.toHeads(x, kvHeads), value = try value.toHeads(x, kvHeads)
+    return KeyValueCache.Layer(
+      key: try key.rotated(cosine: rotary.cosine, sine: rotary.sine), value: value)
   }
 
   /// Attention of `x` to the keys of `past` and its own, plus `residual`, where there is one.

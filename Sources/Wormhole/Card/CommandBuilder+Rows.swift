@@ -43,10 +43,11 @@ extension CommandBuilder {
     let addends = Int(command.addends)
     if !centred && x.format == .bfloat16 && isWholeGrid
       && x.tileRows <= Int(ThinProductCommand.maximumRows)
-      && x.pageCount + addends * share(of: x.pageCount + tiles) <= Int(Buffer.leftDepth)
+      && x.pageCount + (1 + addends) * thinShare(x) <= Int(Buffer.leftDepth)
     {
       command.isThin = true
       append(Command(cost: thinCost(command, x, out), command.write))
+      openNorm = OpenNorm(index: commands.count - 1, command: command, out: out)
       return
     }
     let rows = share(of: x.tileRows), tiles = x.tileColumns
@@ -63,20 +64,35 @@ extension CommandBuilder {
     append(command.write, cost: cost, reads: [x, weight, bias], writes: [out])
   }
 
+  /// A thin norm whose result a thin product that follows may take from L1.
+  struct OpenNorm {
+    let index: Int
+    var command: NormalizeCommand
+    let out: Matrix
+  }
+
+  /// How many columns the busiest tile has.
+  private func thinShare(_ x: Matrix) -> Int {
+    let members = NormalizeCommand.members(
+      rows: UInt32(x.tileRows), columns: UInt32(x.tileColumns), tiles: UInt32(tiles))
+    return (x.tileColumns + Int(members) - 1) / Int(members)
+  }
+
   private func thinCost(
     _ command: NormalizeCommand, _ x: Matrix, _ out: Matrix
   ) -> CommandCost {
-    let addends = Int(command.addends), members = tiles / x.tileRows
-    let columns = (x.tileColumns + members - 1) / members
+    let addends = Int(command.addends), columns = thinShare(x)
+    let members = (x.tileColumns + columns - 1) / columns
     var cost = CommandCost()
     cost.dramBytesRead = x.pageCount * (1 + addends) * 2048
     cost.dramBytesWritten = x.pageCount * out.format.tileBytes
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
-    cost.nocBytesOfBusiestTile = (x.pageCount + columns * addends) * 2048
-    cost.productsOfBusiestTile = (x.tileColumns + 1 + columns * (1 + addends)) * 64
+    let partBytes = x.tileRows * members * Int(Buffer.partBytes)
+    cost.nocBytesOfBusiestTile = columns * (1 + addends) * 2048 + partBytes
+    cost.productsOfBusiestTile = (1 + columns * (2 + addends)) * 64
     cost.matrixTiles = min(x.pageCount, tiles)
     cost.products = cost.matrixTiles * cost.productsOfBusiestTile
-    cost.vectorInstructionsOfBusiestTile = 32 * (6 + columns * (6 + 4 * addends))
+    cost.vectorInstructionsOfBusiestTile = 500 + columns * 32 * (6 + 4 * addends)
     return cost
   }
 

@@ -32,6 +32,7 @@ extension CommandBuilder {
     command.firstColumns = command.columns
     command.factor = product.factor?.base ?? 0
     if planes == 1 {
+      takeNorm(&command, product)
       command.outFormat = out.format.code
       command.activation = product.activation.code
       command.bias = product.bias?.base ?? 0
@@ -39,6 +40,7 @@ extension CommandBuilder {
       (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
       command.outColumn = UInt32(product.outColumn / 32)
       append(Command(cost: cost(of: command), command.write))
+      if command.isNormalized { setIndependent() }
       if product.isPlain {
         openProduct = OpenProduct(
           index: commands.count - 1, command: command, product: product, outs: [out])
@@ -50,8 +52,21 @@ extension CommandBuilder {
         nil, count: planes, rows: a.tileRows, columns: weight.tileColumns, bias: product.bias,
         residual: product.residual, activation: product.activation, scale: 1, into: out,
         outColumn: product.outColumn)
+      addEarly(into: out, from: [a, weight])
     }
     return true
+  }
+
+  /// Where the command before is the norm of `a`, that brings its result to L1 of all tiles, and this need not wait for it:
+  /// a tile has all of the norm behind it when it has all activations.
+  private mutating func takeNorm(_ command: inout ThinProductCommand, _ product: Product) {
+    guard let norm = openNorm, norm.index == commands.count - 1, norm.out == product.a else {
+      return
+    }
+    var normCommand = norm.command
+    normCommand.isShared = true
+    replace(norm.index, by: Command(cost: commands[norm.index].cost, normCommand.write))
+    command.isNormalized = true
   }
 
   /// Makes the product a part of one before, of the same matrix, if nothing in between is in the way.
@@ -77,7 +92,7 @@ extension CommandBuilder {
     open.command.columns += columns
     open.outs.append(product.out)
     let command = open.command
-    replace(open.index, by: Command(cost: cost(of: command), command.write))
+    replace(open.index, by: Command(cost: cost(of: command), command.write), joining: true)
     openProduct = open
     return true
   }

@@ -117,6 +117,7 @@ package struct CommandBuilder {
       reduce(
         planes, count: split.planes, rows: shape.rows, columns: shape.columns, bias: bias,
         residual: residual, activation: activation, scale: 1, into: out, outColumn: outColumn)
+      if planes == nil { addEarly(into: out, from: [a, weight]) }
     }
   }
 
@@ -165,6 +166,14 @@ package struct CommandBuilder {
     append(
       command, cost: cost, reads: [planes, bias, residual], writes: [out],
       scratch: planes == nil ? .own : .none)
+  }
+
+  /// The planes that the last command adds come from tiles that read these: where it writes none of them, a tile may add
+  /// as soon as its planes are there.
+  mutating func addEarly(into out: Matrix, from reads: [Matrix]) {
+    let product = CommandAccess(reads: reads, writes: [], scratch: .none)
+    let access = CommandAccess(reads: [], writes: [out], scratch: .none)
+    if access.isIndependent(of: product) { setIndependent() }
   }
 
   // MARK: Element by element
@@ -300,16 +309,22 @@ package struct CommandBuilder {
     append(MatrixCommand(), cost: CommandCost(), reads: [], writes: [])
   }
 
+  /// The thin norm that was recorded last.
+  var openNorm: OpenNorm?
   /// The thin product that others of the same matrix may still join, and what came after it.
   var openProduct: OpenProduct?
 
-  /// The command is for what the one before was for, and for what comes now.
-  mutating func replace(_ index: Int, by command: Command) {
+  /// The command is for what the one in its place was for and, if it joins that with what comes now, for this.
+  mutating func replace(_ index: Int, by command: Command, joining: Bool = false) {
     var command = command
     let also = purpose.split(separator: ".").last.map { " + \($0)" } ?? ""
-    command.purpose = commands[index].purpose + also
+    command.purpose = commands[index].purpose + (joining ? also : "")
+    if commands[index].isIndependent { command.setIndependent() }
     commands[index] = command
   }
+
+  /// The last command need not wait until all tiles are through with the one before it.
+  mutating func setIndependent() { commands[commands.count - 1].setIndependent() }
 
   /// Adds a command. Where `access` is not given, it waits for the one before, and the next for it.
   mutating func append(_ command: Command, access: CommandAccess? = nil) {
