@@ -3,7 +3,8 @@
 ///     out = (x - mean) / sqrt(variance + epsilon) * (offset + weight) + bias
 ///
 /// where, unless it is centred, mean is 0 and variance the mean square. A tile of the card takes whole rows
-/// of tiles, which stay in its L1 for all passes over them.
+/// of tiles; or, where there are many, all tiles of a row of the grid share some rows, each has a part of their
+/// columns, and they exchange sums. What a tile has stays in its L1 for all passes over it.
 package struct NormalizeCommand {
   /// Of a, weight and bias, a code of ``DataFormat``: `bfloat16` or `float32`.
   package var format: UInt32 = 0
@@ -19,6 +20,13 @@ package struct NormalizeCommand {
   /// In tiles.
   package var rows: UInt32 = 0
   package var columns: UInt32 = 0
+  /// The first row, of a and out.
+  package var firstRow: UInt32 = 0
+  /// Tiles that share a row: 1, or all of a row of the grid.
+  package var parts: UInt32 = 1
+  /// Rows, at most four, and columns of a tile; the last ones have what is left.
+  package var tileRows: UInt32 = 1
+  package var tileColumns: UInt32 = 0
 
   package var a: UInt32 = 0
   package var aStride: UInt32 = 0
@@ -44,6 +52,16 @@ package struct NormalizeCommand {
   package static func members(rows: UInt32, columns: UInt32, tiles: UInt32) -> UInt32 {
     min(columns, min(Buffer.partCount, tiles / rows))
   }
+  /// Times that sums are taken of the rows: of values, of squares.
+  @inline(__always) package var sums: UInt32 { isCentred ? 2 : 1 }
+  /// Where the part's sums are in every tile that shares the rows, behind the tables of moving.
+  @inline(__always) package static func sums(_ number: UInt32, of part: UInt32) -> UInt32 {
+    Buffer.plane(1 + number * TileGrid.columns + part)
+  }
+  /// Where it says that they are there: the command's number.
+  @inline(__always) package static func sent(_ number: UInt32, _ part: UInt32) -> UInt32 {
+    Control.sent(number * TileGrid.columns + part)
+  }
   /// Tiles of weight and bias for a column.
   @inline(__always) package var addends: UInt32 { (weight != 0 ? 1 : 0) + (bias != 0 ? 1 : 0) }
 
@@ -65,6 +83,8 @@ package struct NormalizeCommand {
     inverseWidth = word(8)
     offset = word(9)
     minusPadding = word(10)
+    (parts, tileRows) = (word(11) & 0xFFFF, word(11) >> 16)
+    (tileColumns, firstRow) = (word(12) & 0xFFFF, word(12) >> 16)
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
@@ -81,6 +101,8 @@ package struct NormalizeCommand {
     store(8, inverseWidth)
     store(9, offset)
     store(10, minusPadding)
-    for word: UInt32 in 11..<16 { store(word, 0) }
+    store(11, parts | tileRows << 16)
+    store(12, tileColumns | firstRow << 16)
+    for word: UInt32 in 13..<16 { store(word, 0) }
   }
 }

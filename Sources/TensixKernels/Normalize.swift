@@ -1,129 +1,242 @@
 // Math thread: rows to mean 0 and variance 1. Sums are in fp32 on the vector unit.
 
-/// Tiles of Dst: the one at work with its weight and bias, and what is known of the rows.
+/// Tiles of Dst: the ones at work, behind them their weight and bias, and what is known of the rows: of
+/// row r, in vector r of each strip.
 private enum Place {
   static var x: UInt32 { 0 }
-  static var weight: UInt32 { 1 }
-  static var bias: UInt32 { 2 }
   /// Of a thin command, in the mean's place.
   static var identity: UInt32 { 4 }
   static var mean: UInt32 { 4 }
   /// A sum of squares, later 1 / sqrt(variance + epsilon).
   static var scale: UInt32 { 5 }
+  static var zero: UInt32 { 6 }
 }
 
 func normalize(_ command: NormalizeCommand) {
-  let routines = Routines(command)
   setProductModes()
-  programLoop(Replay.product, phases: 4, release: 2)
-  command.forEachRow { _ in
+  // x and weights are whole in SrcA's two phases.
+  programLoop(Replay.product, phases: 2, release: 1)
+  command.forEachBand { band in
+    let sums = SumRoutines(command)
     takeDst()
     Thread.push(Tensix.zeroaccHalf(1))
+    clear(Place.scale)
     if command.isCentred {
-      for _ in 0..<command.columns {
-        take(1)
-        addUp(routines.mean)
-      }
-      finishMean(command)
+      clear(Place.mean)
+      addUp(command, band, sums.values, sums.parts, to: Place.mean)
+      finishMean(command, rows: band.rows)
     }
-    for _ in 0..<command.columns {
-      take(1)
-      addUp(routines.squares)
-    }
-    finishScale(command)
-    for column in 0..<command.columns {
-      if column != 0 { takeDst() }
-      take(1 + (command.weight != 0 ? 1 : 0) + (command.bias != 0 ? 1 : 0))
-      apply(command, routines.apply)
+    addUp(command, band, sums.squares, sums.parts, to: Place.scale)
+    finishScale(command, rows: band.rows)
+    let results = ResultRoutines(command)
+    var isFirst = true
+    command.forEachGroup(band) { _, row, rows in
+      if !isFirst { takeDst() }
+      isFirst = false
+      Thread.push(Tensix.zeroaccHalf(0))
+      if command.addends != 0 { bring(command.addends, to: 4 - command.addends) }
+      bring(rows, to: Place.x)
+      apply(command, results, rows: row..<row + rows)
       finish()
     }
   }
 }
 
-/// The next products to tiles 0, 1 and 2; a bias without a weight stands in the weight's place.
+/// Zeros all vectors of a tile: of a row of Dst that was zeroed, no part may be read when another was written.
+@inline(never) private func clear(_ tile: UInt32) {
+  beginVector()
+  selectDst(tile)
+  for strip: UInt32 in 0..<8 {
+    for v: UInt32 in 0..<4 {
+      Thread.push(VectorUnit.store(VectorUnit.zero, row: vectorRow(0, strip, v)))
+    }
+  }
+  endVector()
+}
+
+/// The next products to tiles of Dst.
+@inline(never) private func bring(_ count: UInt32, to first: UInt32) {
+  for tile in first..<first + count {
+    selectDst(tile)
+    Thread.push(Tensix.mop())
+  }
+  Thread.push(Tensix.setrwcZero(release: 2))
+  Thread.drain()
+}
+
+/// The next products to tiles 0, 1 and 2.
 @inline(never) func take(_ count: UInt32) {
   Thread.push(Tensix.zeroaccHalf(0))
   for tile in 0..<count { accumulate(1, from: tile) }
   Thread.drain()
 }
 
-/// What is done to a strip of a row's tile.
-private struct Routines {
-  /// Adds the values, their squares, to the sums of the rows, lane by lane.
-  let mean: Routine
+/// What is done to a strip of a tile to add up its rows, lane by lane.
+private struct SumRoutines {
+  /// Adds the values, their squares, to L2 and L3; L7 is minus the mean.
+  let values: Routine
   let squares: Routine
-  let apply: Routine
+  /// Adds four tiles to L0 to L3.
+  let parts: Routine
 
   init(_ command: NormalizeCommand) {
-    func addUp(_ push: (UInt32) -> Void, squares: Bool, centred: Bool) {
-      let sum = vectorRow(squares ? Place.scale : Place.mean, 0, 0)
-      push(VectorUnit.load(2, row: sum))
-      if centred { push(VectorUnit.load(7, row: vectorRow(Place.mean, 0, 0))) }
+    func addUp(_ push: (UInt32) -> Void, squares: Bool) {
+      /// L0, L1, L4 and L5.
+      func x(_ v: UInt32) -> UInt32 { v + (v & 2) }
+      for v: UInt32 in 0..<4 { push(VectorUnit.load(x(v), row: vectorRow(Place.x, 0, v))) }
+      if squares && command.isCentred {
+        for v: UInt32 in 0..<4 { push(VectorUnit.add(x(v), x(v), 7)) }
+      }
       for v: UInt32 in 0..<4 {
-        push(VectorUnit.load(0, row: vectorRow(Place.x, 0, v)))
-        if centred { vector(push, VectorUnit.add(0, 0, 7)) }
-        vector(push, squares ? VectorUnit.mad(2, 0, 0, 2) : VectorUnit.add(2, 2, 0))
+        let sum = 2 + (v & 1)
+        push(squares ? VectorUnit.mad(sum, x(v), x(v), sum) : VectorUnit.add(sum, x(v), sum))
       }
-      push(VectorUnit.store(2, row: sum))
     }
-    mean = Routine { addUp($0, squares: false, centred: false) }
-    squares = Routine(after: mean) { addUp($0, squares: true, centred: command.isCentred) }
-    apply = applyRoutine(command, after: squares)
+    values = Routine { addUp($0, squares: false) }
+    squares = Routine(after: values) { addUp($0, squares: true) }
+    parts = Routine(after: squares) { push in
+      for tile: UInt32 in 0..<4 {
+        for v: UInt32 in 0..<4 { push(VectorUnit.load(4 + v, row: vectorRow(tile, 0, v))) }
+        for v: UInt32 in 0..<4 { push(VectorUnit.add(v, v, 4 + v)) }
+      }
+    }
   }
 }
 
-/// x minus the mean times the scale, weight and bias of a strip.
+/// What is done to a strip of tile 0, 1, 2 or 3: L6 is the row's scale, L7 minus its mean, L11 the offset.
+private struct ResultRoutines {
+  private let routines: (Routine, Routine, Routine, Routine)
+
+  /// Weight and bias stand in the last tiles of four.
+  init(_ command: NormalizeCommand) {
+    let weight = 4 - command.addends
+    let first = Self.routine(command, weight: weight, after: nil)
+    let second = Self.routine(command, weight: weight - 1, after: first)
+    let third = Self.routine(command, weight: weight - 2, after: second)
+    let fourth =
+      command.addends == 0 ? Self.routine(command, weight: weight - 3, after: third) : third
+    routines = (first, second, third, fourth)
+  }
+
+  /// Of tile 0, which weight and bias follow.
+  init(thin command: NormalizeCommand) {
+    let first = Self.routine(command, weight: 1, after: nil)
+    routines = (first, first, first, first)
+  }
+
+  subscript(_ tile: UInt32) -> Routine {
+    tile == 0 ? routines.0 : tile == 1 ? routines.1 : tile == 2 ? routines.2 : routines.3
+  }
+
+  /// `weight` is how many tiles further it stands.
+  @inline(never)
+  private static func routine(
+    _ command: NormalizeCommand, weight: UInt32, after other: Routine?
+  ) -> Routine {
+    let bias = command.weight != 0 ? weight + 1 : weight
+    return Routine(after: other) { push in
+      for v in stride(from: UInt32(0), to: 4, by: 2) {
+        func both(_ body: (_ x: UInt32, _ w: UInt32, _ b: UInt32, _ v: UInt32) -> UInt32) {
+          push(body(0, 2, 4, v))
+          push(body(1, 3, 5, v + 1))
+        }
+        both { x, _, _, v in VectorUnit.load(x, row: vectorRow(0, 0, v)) }
+        if command.isCentred { both { x, _, _, _ in VectorUnit.add(x, x, 7) } }
+        both { x, _, _, _ in VectorUnit.multiply(x, x, 6) }
+        if command.bias != 0 {
+          both { _, _, b, v in VectorUnit.load(b, row: vectorRow(bias, 0, v)) }
+        }
+        if command.weight != 0 {
+          both { _, w, _, v in VectorUnit.load(w, row: vectorRow(weight, 0, v)) }
+          if command.offset != 0 { both { _, w, _, _ in VectorUnit.add(w, w, 11) } }
+          both { x, w, b, _ in VectorUnit.mad(x, x, w, command.bias != 0 ? b : VectorUnit.zero) }
+        } else if command.bias != 0 {
+          both { x, _, b, _ in VectorUnit.add(x, x, b) }
+        }
+        both { x, _, _, v in VectorUnit.store(x, row: vectorRow(0, 0, v)) }
+      }
+    }
+  }
+}
+
+/// Instructions mean rows of this strip of a tile.
+@inline(__always) private func selectStrip(_ tile: UInt32, _ strip: UInt32) {
+  Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
+}
+
+/// A row's sums of values, or of squares, lane by lane; then those of all that share the rows.
+private func addUp(
+  _ command: NormalizeCommand, _ band: NormalizeBand, _ routine: Routine, _ parts: Routine,
+  to place: UInt32
+) {
+  command.forEachSummand(band) { row, _, columns in
+    Thread.push(Tensix.zeroaccHalf(0))
+    bring(columns, to: Place.x)
+    addTiles(columns, row: vectorRow(0, 0, row), to: place, routine)
+  }
+  guard command.parts != 1 else { return }
+  finish()
+  for group: UInt32 in 0..<2 {
+    awaitUnpacked()
+    addSums(from: group == 0 ? Place.zero : place, to: place, parts)
+    if group == 0 {
+      Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.sync))
+      Thread.push(Tensix.sempost(Semaphore.dstFree))
+    }
+  }
+}
+
 @inline(never)
-private func applyRoutine(_ command: NormalizeCommand, after other: Routine? = nil) -> Routine {
-  Routine(after: other) { push in
-    let bias = command.weight != 0 ? Place.bias : Place.weight
-    push(VectorUnit.load(6, row: vectorRow(Place.scale, 0, 0)))
-    if command.isCentred { push(VectorUnit.load(7, row: vectorRow(Place.mean, 0, 0))) }
-    for v: UInt32 in 0..<4 {
-      push(VectorUnit.load(0, row: vectorRow(Place.x, 0, v)))
-      if command.isCentred { vector(push, VectorUnit.add(0, 0, 7)) }
-      vector(push, VectorUnit.multiply(0, 0, 6))
-      if command.weight != 0 {
-        push(VectorUnit.load(1, row: vectorRow(Place.weight, 0, v)))
-        vector(push, VectorUnit.add(1, 1, 5))
-        vector(push, VectorUnit.multiply(0, 0, 1))
-      }
-      if command.bias != 0 {
-        push(VectorUnit.load(1, row: vectorRow(bias, 0, v)))
-        vector(push, VectorUnit.add(0, 0, 1))
-      }
-      push(VectorUnit.store(0, row: vectorRow(Place.x, 0, v)))
-    }
-  }
-}
-
-/// Carries out the routine on each strip of the tile.
-@inline(never) func forEachStrip(_ routine: Routine) {
-  for strip: UInt32 in 0..<8 {
-    Thread.push(Tensix.setc16(1, vectorRow(0, strip, 0)))
-    routine()
-  }
-  Thread.drain()
-}
-
-@inline(never) private func addUp(_ routine: Routine) {
+private func addTiles(_ count: UInt32, row: UInt32, to place: UInt32, _ routine: Routine) {
   beginVector()
-  forEachStrip(routine)
+  for strip: UInt32 in 0..<8 {
+    selectStrip(Place.mean, strip)
+    Thread.push(VectorUnit.load(7, row: row))
+    selectStrip(place, strip)
+    Thread.push(VectorUnit.load(2, row: row))
+    Thread.push(VectorUnit.loadShort(3, 0))
+    for tile in 0..<count {
+      selectStrip(tile, strip)
+      routine()
+    }
+    selectStrip(place, strip)
+    Thread.push(VectorUnit.nop)
+    vector(VectorUnit.add(2, 2, 3))
+    Thread.push(VectorUnit.store(2, row: row))
+    if strip & 3 == 3 { Thread.drain() }
+  }
+  endVector()
+}
+
+@inline(never)
+private func addSums(from start: UInt32, to place: UInt32, _ routine: Routine) {
+  beginVector()
+  for strip: UInt32 in 0..<8 {
+    selectStrip(start, strip)
+    for v: UInt32 in 0..<4 { Thread.push(VectorUnit.load(v, row: vectorRow(0, 0, v))) }
+    selectStrip(0, strip)
+    routine()
+    selectStrip(place, strip)
+    for v: UInt32 in 0..<4 { Thread.push(VectorUnit.store(v, row: vectorRow(0, 0, v))) }
+    if strip & 3 == 3 { Thread.drain() }
+  }
   endVector()
 }
 
 /// Minus the mean, in every lane.
-@inline(never) func finishMean(_ command: NormalizeCommand) {
+@inline(never) func finishMean(_ command: NormalizeCommand, rows: UInt32) {
   beginVector()
   selectDst(0)
   setVectorRegister(7, command.inverseWidth)
   for strip: UInt32 in 0..<8 {
-    let place = vectorRow(Place.mean, strip, 0)
-    Thread.push(VectorUnit.load(0, row: place))
-    combineRow { vector(VectorUnit.add(0, 0, 1)) }
-    vector(VectorUnit.multiply(0, 0, 7))
-    Thread.push(VectorUnit.negate(0, 0))
-    Thread.push(VectorUnit.store(0, row: place))
+    for row in 0..<rows {
+      let place = vectorRow(Place.mean, strip, row)
+      Thread.push(VectorUnit.load(0, row: place))
+      combineRow { vector(VectorUnit.add(0, 0, 1)) }
+      vector(VectorUnit.multiply(0, 0, 7))
+      Thread.push(VectorUnit.negate(0, 0))
+      Thread.push(VectorUnit.store(0, row: place))
+    }
     Thread.drain()
   }
   endVector()
@@ -144,32 +257,47 @@ private func applyRoutine(_ command: NormalizeCommand, after other: Routine? = n
 }
 
 /// 1 / sqrt(variance + epsilon), in every lane.
-@inline(never) func finishScale(_ command: NormalizeCommand) {
+@inline(never) func finishScale(_ command: NormalizeCommand, rows: UInt32) {
   beginVector()
   selectDst(0)
   setScaleConstants(command)
   setVectorRegister(3, command.minusPadding)
   for strip: UInt32 in 0..<8 {
-    let place = vectorRow(Place.scale, strip, 0)
-    Thread.push(VectorUnit.load(0, row: place))
-    combineRow { vector(VectorUnit.add(0, 0, 1)) }
-    if command.isCentred && command.minusPadding != 0 {
-      // Columns beyond the width are zeros, and each has added the mean's square.
-      Thread.push(VectorUnit.load(1, row: vectorRow(Place.mean, strip, 0)))
-      vector(VectorUnit.multiply(1, 1, 1))
-      vector(VectorUnit.mad(0, 1, 3, 0))
+    for row in 0..<rows {
+      let place = vectorRow(Place.scale, strip, row)
+      Thread.push(VectorUnit.load(0, row: place))
+      combineRow { vector(VectorUnit.add(0, 0, 1)) }
+      if command.isCentred && command.minusPadding != 0 {
+        // Columns beyond the width are zeros, and each has added the mean's square.
+        Thread.push(VectorUnit.load(1, row: vectorRow(Place.mean, strip, row)))
+        vector(VectorUnit.multiply(1, 1, 1))
+        vector(VectorUnit.mad(0, 1, 3, 0))
+      }
+      root()
+      Thread.push(VectorUnit.store(0, row: place))
     }
-    root()
-    Thread.push(VectorUnit.store(0, row: place))
     Thread.drain()
   }
   endVector()
 }
 
-@inline(never) private func apply(_ command: NormalizeCommand, _ routine: Routine) {
+/// Of the rows, whose tiles are 0, 1 and so on.
+@inline(never) private func apply(
+  _ command: NormalizeCommand, _ routines: ResultRoutines, rows: Range<UInt32>
+) {
   beginVector()
-  setVectorRegister(5, command.offset)
-  forEachStrip(routine)
+  setVectorConstant(11, command.offset)
+  for tile in 0..<UInt32(rows.count) {
+    let row = vectorRow(0, 0, rows.lowerBound + tile), routine = routines[tile]
+    for strip: UInt32 in 0..<8 {
+      selectStrip(Place.mean, strip)
+      Thread.push(VectorUnit.load(7, row: row))
+      Thread.push(VectorUnit.load(6, row: row + 64))
+      selectStrip(tile, strip)
+      routine()
+    }
+    Thread.drain()
+  }
   endVector()
 }
 
@@ -178,7 +306,7 @@ private func applyRoutine(_ command: NormalizeCommand, after other: Routine? = n
 func normalizeThin(_ command: NormalizeCommand) {
   let share = NormShare(rows: command.rows, columns: command.columns)
   guard !share.isEmpty else { return }
-  let applying = applyRoutine(command), spread = spreadRoutine(after: applying)
+  let results = ResultRoutines(thin: command), spread = spreadRoutine(after: results[0])
   programLoop(Replay.product, phases: 4, release: 2)
   takeDst()
   Thread.push(Tensix.zeroaccHalf(0))
@@ -200,7 +328,7 @@ func normalizeThin(_ command: NormalizeCommand) {
     if !isFirst { takeDst() }
     isFirst = false
     take(1 + command.addends)
-    apply(command, applying)
+    apply(command, results, rows: 0..<1)
     finish()
   }
 }

@@ -51,12 +51,25 @@ func packSums(_ command: MatrixCommand) {
   }
 }
 
+/// Where rows are shared, first this tile's sums of them.
 func packNormalize(_ command: NormalizeCommand) {
-  configurePackers(command.outFormat)
-  command.forEachRow { _ in
-    for _ in 0..<command.columns {
+  let sharesRows = command.parts != 1
+  configurePackers(sharesRows ? DataFormat.float32 : command.outFormat)
+  command.forEachBand { band in
+    if sharesRows {
+      for number in 0..<command.sums {
+        awaitMath()
+        packTile(
+          command.isCentred && number == 0 ? 4 : 5,
+          to: NormalizeCommand.sums(number, of: band.part), DataFormat.float32)
+        releaseAll()
+        Memory[Control.probabilities] = Memory[Control.probabilities] &+ 1
+      }
+      takeFromDst(command.outFormat)
+    }
+    command.forEachGroup(band) { _, _, rows in
       awaitMath()
-      packTile(0, command.outFormat)
+      for tile in 0..<rows { packTile(tile, command.outFormat) }
       releaseAll()
     }
   }

@@ -33,8 +33,8 @@ func packGrid(_ command: GridProductCommand) {
     Tensix.semwaitWhileZero(Semaphore.mathToPack, blocking: Block.tdma | Block.vector))
 }
 
-/// The packers have left partial sums, in fp32, and go on to results.
-private func takeFromDst(_ format: UInt32) {
+/// The packers have left sums in fp32, and go on to results.
+func takeFromDst(_ format: UInt32) {
   guard format == DataFormat.bfloat16 else { return }
   Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.configuration))
   Thread.push(Tensix.setUpperByte(1, format << 1, mask: 0x1E))

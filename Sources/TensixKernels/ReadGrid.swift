@@ -22,7 +22,8 @@ func readGrid(_ command: GridProductCommand) {
   while !(activations.isDone && weights.isDone && addends.isDone) {
     activations.advance { requestActivations(command, share, batch: $0) }
     weights.advance { requestWeights(command, share, batch: $0) }
-    addends.advance(command, share)
+    // What streams carry is needed sooner.
+    if NoC.reading.isDone(1) && NoC.reading.isDone(2) { addends.advance(command, share) }
   }
   activations.finish()
   weights.finish()
@@ -178,7 +179,8 @@ func requestWeights(
   return packet
 }
 
-/// Biases and residuals of the blocks, in the right buffer: nobody else needs them.
+/// Biases of the groups, each with the residuals of its blocks behind it, in the right buffer: nobody else needs
+/// them.
 struct GridAddends {
   private let count: UInt32
   private var next: UInt32 = 0
@@ -200,7 +202,7 @@ struct GridAddends {
       right.push(tiles)
       next += 1
       isReading = false
-    } else if right.full + 8 <= right.depth {
+    } else if right.hasRoom(8) {
       ask(command, share)
       isReading = true
     }
@@ -220,7 +222,7 @@ struct GridAddends {
         number &+= 1
       }
     }
-    if command.bias != 0 { add(command.bias, share.column + start) }
+    if command.bias != 0 && next % share.rows == 0 { add(command.bias, share.column + start) }
     if command.residual != 0 {
       add(command.residual, row * command.columns + share.column + start)
     }

@@ -20,40 +20,79 @@ struct TileRequests {
   }
 }
 
-func readNormalize(_ command: NormalizeCommand) {
-  let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
-  let bytes = DataFormat.tileBytes(command.format)
-  command.forEachRow { row in
+/// Values, then the columns' weights and biases, and meanwhile sums to and from those who share the rows.
+func readNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
+  let right = CircularBuffer.right(command.format)
+  let bytes = DataFormat.tileBytes(command.format), addends = command.addends
+  let packed = Memory[Control.probabilities]
+  command.forEachBand { band in
+    readBand(command, band)
     var column: UInt32 = 0
-    while column < command.columns {
-      let count = min(batch, command.columns - column)
-      let first = left.reserve(count)
+    while column < band.columns {
+      let end = min(column + 16, band.columns)
+      var slot = right.reserve((end - column) * addends)
       var requests = TileRequests()
-      for i in 0..<count {
+      func add(_ base: UInt32, _ column: UInt32) {
+        guard base != 0 else { return }
         requests.add(
-          base: command.a, page: row * command.aStride + column + i, bytes: bytes,
-          to: left.slot(first &+ i))
-      }
-      requests.wait()
-      left.push(count)
-      column += count
-    }
-    let addends: UInt32 = (command.weight != 0 ? 1 : 0) + (command.bias != 0 ? 1 : 0)
-    guard addends != 0 else { return }
-    for column in 0..<command.columns {
-      var slot = right.reserve(addends)
-      var requests = TileRequests()
-      if command.weight != 0 {
-        requests.add(base: command.weight, page: column, bytes: bytes, to: right.slot(slot))
+          base: base, page: band.column + column, bytes: bytes, to: right.slot(slot))
         slot &+= 1
       }
-      if command.bias != 0 {
-        requests.add(base: command.bias, page: column, bytes: bytes, to: right.slot(slot))
+      for current in column..<end {
+        add(command.weight, current)
+        add(command.bias, current)
+      }
+      if column == 0 && command.parts != 1 {
+        for number in 0..<command.sums {
+          Memory.wait(Control.probabilities) { $0 == packed &+ number &+ 1 }
+          sendSums(number, band.part, sequence)
+        }
       }
       requests.wait()
-      right.push(addends)
+      right.push((end - column) * addends)
+      column = end
     }
   }
+  while !NoC.sharing.hasSent(4) {}
+}
+
+/// Eight tiles have a transaction of their own, of eight.
+private func readBand(_ command: NormalizeCommand, _ band: NormalizeBand) {
+  let left = CircularBuffer.left(command.format)
+  let bytes = DataFormat.tileBytes(command.format), count = band.rows * band.columns
+  var asked: UInt32 = 0, come: UInt32 = 0
+  var row = band.row, column: UInt32 = 0
+  while come < count {
+    let more = min(8, count - asked)
+    if more != 0, asked - come < 64, left.hasRoom(asked - come + more) {
+      NoC.reading.tag(1 + asked >> 3 & 7)
+      for _ in 0..<more {
+        request(
+          base: command.a, page: row * command.aStride + band.column + column, bytes: bytes,
+          to: left.slot(left.next &+ asked - come))
+        asked += 1
+        column += 1
+        if column == band.columns { (row, column) = (row + 1, 0) }
+      }
+    } else if NoC.reading.isDone(1 + come >> 3 & 7) {
+      let those = min(8, count - come)
+      left.push(those)
+      come += those
+    }
+  }
+  NoC.reading.tag(0)
+}
+
+/// This tile's sums to the others of its row of the grid.
+private func sendSums(_ number: UInt32, _ part: UInt32, _ sequence: UInt32) {
+  let noc = NoC.sharing
+  let rectangle = noc.row(of: Memory[Buffer.tiles + 4 * Memory[Control.tileIndex]])
+  let sums = NormalizeCommand.sums(number, of: part), line = NormalizeCommand.sent(number, part)
+  noc.tag(4)
+  noc.multicast(sums, to: sums, bytes: 4096, rectangle: rectangle)
+  Memory[line] = sequence
+  Memory.settle(line)
+  noc.multicast(line, to: line, bytes: 4, rectangle: rectangle)
 }
 
 func readRotate(_ command: RotateCommand) {

@@ -20,7 +20,7 @@
     case Operation.download: readDownload(MatrixCommand(sequence))
     case Operation.gather: readGather(GatherCommand(sequence))
     case Operation.reshape: readReshape(ReshapeCommand(sequence))
-    case Operation.normalize: readNormalize(NormalizeCommand(sequence))
+    case Operation.normalize: readNormalize(NormalizeCommand(sequence), sequence)
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence), sequence)
     case Operation.thinAttention: readThinAttention(ThinAttentionCommand(sequence), sequence)

@@ -204,6 +204,15 @@ private func weighColumns(_ columns: UInt32, keys: UInt32, after other: Routine)
   }
 }
 
+/// Carries out the routine on each strip of the tile.
+@inline(never) private func forEachStrip(_ routine: Routine) {
+  for strip: UInt32 in 0..<8 {
+    Thread.push(Tensix.setc16(1, vectorRow(0, strip, 0)))
+    routine()
+  }
+  Thread.drain()
+}
+
 @inline(never) private func takeShares() {
   Thread.push(Tensix.zeroaccHalf(1))
   multiplyKept(4, from: Parts.share)

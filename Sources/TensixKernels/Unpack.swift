@@ -13,7 +13,7 @@
     case Operation.linear: unpackLinear(MatrixCommand(sequence))
     case Operation.reduce: unpackPlanes(MatrixCommand(sequence))
     case Operation.binary: unpackPairs(MatrixCommand(sequence))
-    case Operation.normalize: unpackNormalize(NormalizeCommand(sequence))
+    case Operation.normalize: unpackNormalize(NormalizeCommand(sequence), sequence)
     case Operation.rotate: unpackRotate(RotateCommand(sequence))
     case Operation.attention: unpackAttention(AttentionCommand(sequence))
     case Operation.thinAttention:

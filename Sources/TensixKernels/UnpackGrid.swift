@@ -207,19 +207,24 @@ private func unpackGridAddends(
     finishUnpacking()
     configureSourceA(bfloat16)
   }
-  let first = right.first
-  var number = first
-  func add(_ times: UInt32) {
+  func add(_ times: UInt32, from first: UInt32) {
     unpackTile(Unpacker.sourceB, from: times)
-    for _ in 0..<block.columns {
-      right.wait(for: number)
-      unpackTile(Unpacker.sourceA, from: right.slot(number))
-      number &+= 1
+    for i in 0..<block.columns {
+      right.wait(for: first &+ i)
+      unpackTile(Unpacker.sourceA, from: right.slot(first &+ i))
     }
   }
-  if command.bias != 0 { add(Buffer.ones) }
-  if command.residual != 0 { add(Buffer.identity) }
+  var next = right.first
+  if command.bias != 0 {
+    add(Buffer.ones, from: next)
+    next &+= block.columns
+  }
+  if command.residual != 0 {
+    next &+= block.row * block.columns
+    add(Buffer.identity, from: next)
+    next &+= block.columns
+  }
   finishUnpacking()
-  right.pop(number &- first)
+  if block.endsRows { right.pop(next &- right.first) }
   if changesFormat { configureSourceA(command.bFormat) }
 }

@@ -1,38 +1,59 @@
 // Unpack thread: normalize and rotate.
 
-/// Each pass over a row takes its tiles to Dst as identity x tile; a weight and a bias follow their column
-/// as ones x row.
-func unpackNormalize(_ command: NormalizeCommand) {
+/// Each pass over the rows takes tiles to Dst as identity x tile, a weight and a bias as ones x row.
+func unpackNormalize(_ command: NormalizeCommand, _ sequence: UInt32) {
   let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
-  configureSources(a: command.format, b: DataFormat.bfloat16, out: command.outFormat)
-  let passes: UInt32 = command.isCentred ? 3 : 2
-  command.forEachRow { _ in
+  let sharesRows = command.parts != 1
+  configureSources(
+    a: command.format, b: DataFormat.bfloat16,
+    out: sharesRows ? DataFormat.float32 : command.outFormat)
+  command.forEachBand { band in
     let first = left.first
-    for pass in 0..<passes {
-      for column in 0..<command.columns {
-        left.wait(for: first &+ column)
-        unpackTile(Unpacker.sourceA, from: left.slot(first &+ column))
+    for number in 0..<command.sums {
+      command.forEachSummand(band) { row, column, columns in
         unpackTile(Unpacker.sourceB, from: Buffer.identity)
-        if pass == passes - 1 {
-          unpackRow(command.weight, right)
-          unpackRow(command.bias, right)
-        }
-        if column & 7 == 7 { finishUnpacking() }
+        let start = first &+ row * band.columns &+ column
+        left.wait(for: start &+ columns &- 1)
+        for i in 0..<columns { unpackTile(Unpacker.sourceA, from: left.slot(start &+ i)) }
+        finishUnpacking()
+      }
+      if sharesRows { unpackSums(command, number, sequence) }
+    }
+    command.forEachGroup(band) { column, row, rows in
+      let addends = command.addends, addend = right.first
+      if addends != 0 {
+        right.wait(for: addend &+ addends &- 1)
+        unpackTile(Unpacker.sourceB, from: Buffer.ones)
+        for i in 0..<addends { unpackTile(Unpacker.sourceA, from: right.slot(addend &+ i)) }
+      }
+      unpackTile(Unpacker.sourceB, from: Buffer.identity)
+      for current in row..<row + rows {
+        unpackTile(
+          Unpacker.sourceA, from: left.slot(first &+ current * band.columns &+ column))
       }
       finishUnpacking()
+      if row + rows == band.rows { right.pop(addends) }
     }
-    left.pop(command.columns)
+    left.pop(band.rows * band.columns)
   }
 }
 
-@inline(__always) func unpackRow(_ address: UInt32, _ right: CircularBuffer) {
-  guard address != 0 else { return }
-  let number = right.first
-  right.wait(for: number)
-  unpackTile(Unpacker.sourceA, from: right.slot(number))
-  unpackTile(Unpacker.sourceB, from: Buffer.ones)
-  finishUnpacking()
-  right.pop()
+/// The sums of all parts to Dst, four at a time, when this tile's own have left it.
+private func unpackSums(_ command: NormalizeCommand, _ number: UInt32, _ sequence: UInt32) {
+  for part in 0..<command.parts {
+    Memory.wait(NormalizeCommand.sent(number, part)) { $0 == sequence }
+  }
+  configureDst()
+  for part in 0..<command.parts {
+    if part & 3 == 0 { awaitDst() }
+    unpackToDst(part & 3, from: NormalizeCommand.sums(number, of: part))
+    if part & 3 == 3 {
+      finishUnpacking()
+      Thread.push(Tensix.sempost(Semaphore.unpackToMath))
+    }
+  }
+  Thread.drain()
+  configureSourceA(command.format)
 }
 
 /// x and the tables as themselves x identity, x again as itself x r.

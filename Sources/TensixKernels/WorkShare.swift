@@ -6,15 +6,57 @@ extension NormalizeCommand {
     self.init(reading: { Memory[base + 4 * $0] })
   }
 
-  /// Every `tileCount`-th row of tiles.
-  @inline(__always) func forEachRow(_ body: (_ row: UInt32) -> Void) {
-    let count = Memory[Control.tileCount]
-    var row = Memory[Control.tileIndex]
+  /// Every `tileCount`-th row of tiles; or this tile's part of some rows, once.
+  @inline(__always) func forEachBand(_ body: (NormalizeBand) -> Void) {
+    let count = Memory[Control.tileCount], index = Memory[Control.tileIndex]
+    var row = parts == 1 ? index : index / parts * tileRows
+    let part = parts == 1 ? 0 : index % parts, column = part * tileColumns
     while row < rows {
-      body(row)
-      row += count
+      body(
+        NormalizeBand(
+          row: firstRow + row, rows: min(tileRows, rows - row), column: column,
+          columns: min(tileColumns, columns - column), part: part))
+      row += parts == 1 ? count : rows
     }
   }
+
+  /// Results that are made together: of a column, as many rows as Dst has room for beside weight and bias.
+  @inline(__always) func forEachGroup(
+    _ band: NormalizeBand, _ body: (_ column: UInt32, _ row: UInt32, _ rows: UInt32) -> Void
+  ) {
+    for column in 0..<band.columns {
+      var row: UInt32 = 0
+      while row < band.rows {
+        let count = min(4 - addends, band.rows - row)
+        body(column, row, count)
+        row += count
+      }
+    }
+  }
+
+  /// Tiles of a row, at most four, whose values are added up together.
+  @inline(__always) func forEachSummand(
+    _ band: NormalizeBand, _ body: (_ row: UInt32, _ column: UInt32, _ columns: UInt32) -> Void
+  ) {
+    for row in 0..<band.rows {
+      var column: UInt32 = 0
+      while column < band.columns {
+        let count = min(4, band.columns - column)
+        body(row, column, count)
+        column += count
+      }
+    }
+  }
+}
+
+/// What a tile of the card has of the rows that it normalises, in tiles.
+struct NormalizeBand {
+  var row: UInt32
+  var rows: UInt32
+  var column: UInt32
+  var columns: UInt32
+  /// Which of the row's parts.
+  var part: UInt32
 }
 
 extension RotateCommand {
@@ -48,7 +90,7 @@ struct AttentionUnit {
 }
 
 extension AttentionCommand {
-  @inline(__always) init(_ sequence: UInt32) {
+  @inline(never) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)
     self.init(reading: { Memory[base + 4 * $0] })
   }

@@ -91,8 +91,12 @@ struct ResultWriter {
 
 func writeNormalized(_ command: NormalizeCommand) {
   var writer = ResultWriter(out: command.out, format: command.outFormat)
-  command.forEachRow { row in
-    for column in 0..<command.columns { writer.write(page: row * command.outStride + column) }
+  command.forEachBand { band in
+    command.forEachGroup(band) { column, row, rows in
+      for current in row..<row + rows {
+        writer.write(page: (band.row + current) * command.outStride + band.column + column)
+      }
+    }
   }
   writer.finish()
 }

@@ -57,6 +57,19 @@ final class CardRowTests: DeviceTestCase {
     try checkNormalize(rows: 40, columns: 40, centred: true, weight: true, bias: true, .float32)
   }
 
+  /// Rows of the grid share them, each tile of the card a part of their columns.
+  func testNormOfManyRows() throws {
+    try checkNormalize(rows: 400, columns: 256, centred: false, weight: false, bias: false)
+    try checkNormalize(
+      rows: 780, columns: 512, centred: false, weight: true, bias: false, offset: 1)
+    try checkNormalize(
+      rows: 500, columns: 250, centred: false, weight: true, bias: true, offset: 1, .float32)
+    try checkNormalize(
+      rows: 400, columns: 1130, centred: true, weight: true, bias: true, shift: 1)
+    try checkNormalize(rows: 390, columns: 500, centred: true, weight: true, bias: false, .float32)
+    try checkNormalize(rows: 1600, columns: 256, centred: true, weight: false, bias: true)
+  }
+
   func testRotate() throws {
     let card = try card()
     var values = Values(seed: 22)

@@ -21,7 +21,7 @@ final class SameBytesTests: DeviceTestCase {
       let w = try matrix(96, 320), w8 = try matrix(96, 320, .bfp8), wide = try matrix(96, 4096)
       let tall = try matrix(4096, 64), f = try matrix(51, 96, .float32)
       let bias = try matrix(1, 320), residual = try matrix(51, 320)
-      let many = try matrix(400, 96)
+      let many = try matrix(400, 96), wideMany = try matrix(400, 256)
       var outs: [Matrix] = []
       func out(_ rows: Int, _ columns: Int, _ format: TileFormat = .bfloat16) throws -> Matrix {
         outs.append(try card.allocate(rows: rows, columns: columns, format: format))
@@ -48,6 +48,8 @@ final class SameBytesTests: DeviceTestCase {
         try builder.reshape(x, into: out(96, 51))
         try builder.patches(7, of: pictures, into: out(48, 147))
         try builder.normalize(x, centred: true, weight: row, epsilon: 1e-6, into: out(51, 96))
+        try builder.normalize(
+          wideMany, centred: true, weight: nil, epsilon: 1e-6, into: out(400, 256))
       }
       for matrix in outs { _ = try card.download(matrix) }
       for tile in card.tiles.enumerated().filter({ $0.offset % 4 == 0 }).map(\.element) {

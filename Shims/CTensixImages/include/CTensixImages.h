@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "1b2a206381656a518a75c880e41117a15d0d43649f7f2b50358525a7f970c1f5";
+    "c0307731fecc7e1988291084aef2008dd2106af19d76469ca96808d27ed618fc";
 
 /// Where a function begins.
 struct tx_function {

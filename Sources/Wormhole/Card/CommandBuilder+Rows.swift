@@ -50,18 +50,57 @@ extension CommandBuilder {
       openNorm = OpenNorm(index: commands.count - 1, command: command, out: out)
       return
     }
-    let rows = share(of: x.tileRows), tiles = x.tileColumns
-    let passes = centred ? 3 : 2
+    // Bands of rows, as equal as may be.
+    let bands = sharingBands(of: x)
+    if bands != 0 { command.parts = TileGrid.columns }
+    for band in 0..<max(1, bands) {
+      let first = x.tileRows * band / max(1, bands)
+      command.firstRow = UInt32(first)
+      command.rows = UInt32(x.tileRows * (band + 1) / max(1, bands) - first)
+      let parts = Int(command.parts), gridRows = tiles / parts
+      command.tileRows = UInt32(bands == 0 ? 1 : (Int(command.rows) + gridRows - 1) / gridRows)
+      command.tileColumns = UInt32((x.tileColumns + parts - 1) / parts)
+      let cost = self.cost(of: command, x, out)
+      if bands == 0 {
+        append(command.write, cost: cost, reads: [x, weight, bias], writes: [out])
+      } else {
+        // Tiles send into one another's L1, which all must have left before.
+        append(Command(cost: cost, command.write))
+      }
+    }
+  }
+
+  /// In how many commands the grid's rows of tiles share the rows of a matrix; 0 where they do not: each column of
+  /// the grid has a part of the columns.
+  private func sharingBands(of x: Matrix) -> Int {
+    let parts = Int(TileGrid.columns), columns = (x.tileColumns + parts - 1) / parts
+    guard let gridRows = card.gridRows, (parts - 1) * columns < x.tileColumns,
+      GridPlan.suits(rows: x.tileRows, gridRows: gridRows)
+    else { return 0 }
+    return (x.tileRows + 4 * gridRows - 1) / (4 * gridRows)
+  }
+
+  private func cost(
+    of command: NormalizeCommand, _ x: Matrix, _ out: Matrix
+  ) -> CommandCost {
+    let rows = Int(command.rows), addends = Int(command.addends), sums = Int(command.sums)
+    let parts = Int(command.parts)
+    let bands = (rows + Int(command.tileRows) - 1) / Int(command.tileRows)
+    let bandsOfBusiest = parts == 1 ? share(of: rows) : 1
+    let columns = bandsOfBusiest * Int(command.tileColumns)
+    let pages = rows * x.tileColumns, busiest = columns * Int(command.tileRows)
+    let exchanged = parts == 1 ? 0 : sums * parts * 4096
     var cost = CommandCost()
-    cost.dramBytesRead = x.pageCount * (1 + addends) * x.format.tileBytes
-    cost.dramBytesWritten = x.pageCount * out.format.tileBytes
-    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
-    cost.nocBytesOfBusiestTile = rows * tiles * (1 + addends) * x.format.tileBytes
-    cost.products = x.pageCount * (passes + addends) * 64
-    cost.productsOfBusiestTile = rows * tiles * (passes + addends) * 64
-    cost.matrixTiles = min(x.tileRows, self.tiles)
-    cost.vectorInstructionsOfBusiestTile = rows * tiles * 32 * (centred ? 17 : 9 + 4 * addends)
-    append(command.write, cost: cost, reads: [x, weight, bias], writes: [out])
+    cost.dramBytesRead = (pages + bands * x.tileColumns * addends) * x.format.tileBytes
+    cost.dramBytesWritten = pages * out.format.tileBytes
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten + bands * exchanged
+    cost.nocBytesOfBusiestTile = (busiest + columns * addends) * x.format.tileBytes + exchanged
+    cost.products = (pages * (1 + sums) + bands * x.tileColumns * addends) * 32
+    cost.productsOfBusiestTile = (busiest * (1 + sums) + columns * addends) * 32
+    cost.matrixTiles = min(bands * parts, tiles)
+    cost.vectorInstructionsOfBusiestTile =
+      busiest * 32 * (2 * sums + (command.isCentred ? 2 : 0) + 3 + 2 * addends)
+    return cost
   }
 
   /// A thin norm whose result a thin product that follows may take from L1.

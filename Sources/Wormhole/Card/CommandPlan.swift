@@ -77,9 +77,12 @@ extension Command {
     case Operation.normalize:
       let command = NormalizeCommand(reading: word)
       let tileBytes = DataFormat.tileBytes(command.format)
-      set(&plan, "normalize", command.rows, command.columns, units: command.rows)
-      plan.unit = "1 x \(command.columns)"
-      plan.l1Bytes = Int(command.columns * tileBytes + Buffer.outputDepth * 4096)
+      set(
+        &plan, "normalize", command.rows, command.columns,
+        units: (command.rows + command.tileRows - 1) / command.tileRows * command.parts)
+      plan.unit = "\(command.tileRows) x \(command.tileColumns)"
+      plan.l1Bytes = Int(
+        command.tileRows * command.tileColumns * tileBytes + Buffer.outputDepth * 4096)
     case Operation.thinNormalize:
       let command = NormalizeCommand(reading: word)
       set(&plan, "normalize", command.rows, command.columns, units: command.rows * command.columns)
