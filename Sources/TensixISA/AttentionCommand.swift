@@ -34,17 +34,6 @@ package struct AttentionCommand {
   /// All units have the same keys and values, and the whole grid takes part: the tiles of each column of it share them by
   /// multicast.
   package var sharesKeys = false
-  /// In how many parts the keys are taken: 1, or one for each column of the grid of tiles, whose tiles share its
-  /// part's keys and values by multicast. A part gives sums that are not divided yet, and what is known of its
-  /// rows; ``Operation/combine`` makes the result of them.
-  package var parts: UInt32 = 1
-  /// Tiles that combine a unit's columns.
-  package var combiners: UInt32 = 1
-
-  /// The part that this is, its first tile of keys, and how many; in the beginning, all.
-  package private(set) var part: UInt32 = 0
-  package private(set) var firstKey: UInt32 = 0
-  package private(set) var keys: UInt32 = 0
 
   package init() {}
 
@@ -63,24 +52,11 @@ package struct AttentionCommand {
     secondV = word(11)
     mask = word(12)
     scale = word(13)
-    sharesKeys = word(15) != 0
-    (parts, combiners) = (word(14) & 0xFFFF, word(14) >> 16)
-    keys = allKeys
+    sharesKeys = word(14) != 0
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
-    write(Operation.attention, store)
-  }
-
-  /// The same matrices for ``Operation/combine``.
-  @inline(__always) package func writeCombine(_ store: (UInt32, UInt32) -> Void) {
-    write(Operation.combine, store)
-  }
-
-  @inline(__always) private func write(
-    _ operation: UInt32, _ store: (UInt32, UInt32) -> Void
-  ) {
-    store(0, operation)
+    store(0, Operation.attention)
     store(1, rows | batch << 16)
     store(2, heads | groupHeads << 16)
     store(3, headColumns | maskRows << 16)
@@ -94,27 +70,12 @@ package struct AttentionCommand {
     store(11, secondV)
     store(12, mask)
     store(13, scale)
-    store(14, parts | combiners << 16)
-    store(15, sharesKeys ? 1 : 0)
+    store(14, sharesKeys ? 1 : 0)
+    store(15, 0)
   }
 
-  @inline(__always) package var allKeys: UInt32 { firstKeys + secondKeys }
-  @inline(__always) package mutating func take(part: UInt32) {
-    self.part = part
-    firstKey = allKeys * part / parts
-    keys = allKeys * (part + 1) / parts - firstKey
-  }
+  @inline(__always) package var keys: UInt32 { firstKeys + secondKeys }
   @inline(__always) package var units: UInt32 { batch * heads * rows }
-  /// Columns of a head that a tile combines.
-  @inline(__always) package var combinedColumns: UInt32 { headColumns / combiners }
-  /// Where a tile that combines has column `number` of a part's result, and behind the last what is known of its
-  /// rows: minus their maximum in the left half of a tile, the sum of their probabilities in the right.
-  @inline(__always) package func partSlot(_ part: UInt32, _ number: UInt32) -> UInt32 {
-    Buffer.probabilities(AttentionCommand.keysOfPart + part * (combinedColumns + 1) + number)
-  }
-  /// Tiles of keys that a part may have: the scratch behind them is for what comes from others.
-  package static var keysOfPart: UInt32 { 16 }
-
   /// What a unit has in L1 of keys, values, query and mask, in tiles.
   @inline(__always) package var keyTiles: UInt32 { 2 * keys * headColumns }
   @inline(__always) package var unitTiles: UInt32 { headColumns + (mask == 0 ? 0 : keys) }

@@ -41,8 +41,8 @@ package enum Operation {
   package static var thinProduct: UInt32 { 12 }
   /// `normalize` of few rows (``NormalizeCommand``).
   package static var thinNormalize: UInt32 { 13 }
-  /// Attention to all keys from that to parts of them (``AttentionCommand``).
-  package static var combine: UInt32 { 14 }
+  /// `attention` of few rows (``ThinAttentionCommand``).
+  package static var thinAttention: UInt32 { 14 }
   /// Pictures of bytes, cut into patches (``PatchesCommand``).
   package static var patches: UInt32 { 15 }
 }

@@ -9,28 +9,49 @@ private enum Place {
   static var maximum: UInt32 { 7 }
 }
 
-/// What is done to a strip of a tile of scores, or of the result.
-private struct Routines {
+/// What is done to a strip of a tile of scores, and of the tile of maxima.
+struct AttentionRoutines {
   let raise: Routine
+  let settle: Routine
   let exponentiate: Routine
-  let divide: Routine
 
-  init() {
+  @inline(never) init() {
     raise = Routine { push in
       for v: UInt32 in 0..<4 {
         push(VectorUnit.load(1, row: vectorRow(0, 0, v)))
         vector(push, VectorUnit.sort(larger: 0, smaller: 1))
       }
     }
-    exponentiate = Routine(after: raise) { push in
-      for v in stride(from: UInt32(0), to: 4, by: 2) { power(push, row: vectorRow(0, 0, v)) }
+    settle = Routine(after: raise) { push in
+      push(VectorUnit.load(0))
+      settleMaximum(push, to: 0)
     }
-    divide = Routine(after: exponentiate) { push in
-      for v: UInt32 in 0..<4 {
-        push(VectorUnit.load(3, row: vectorRow(0, 0, v)))
-        vector(push, VectorUnit.multiply(3, 3, 0))
-        push(VectorUnit.store(3, row: vectorRow(0, 0, v)))
+    exponentiate = Routine(after: settle) { push in
+      for v in stride(from: UInt32(0), to: 4, by: 2) {
+        power(push, row: vectorRow(0, 0, v), second: vectorRow(0, 0, v + 1))
       }
+    }
+  }
+}
+
+/// Of all lanes, times -scale, in bfloat16: any number near the maximum will do, if all use the same. It goes to a strip of
+/// the tile `tile` tiles behind.
+@inline(never) func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32) {
+  combineRow(push) { vector(push, VectorUnit.sort(larger: 0, smaller: 1)) }
+  vector(push, VectorUnit.multiply(0, 0, 7))
+  push(VectorUnit.shiftRight(0, 16))
+  push(VectorUnit.shiftLeft(0, 16))
+  push(VectorUnit.store(0, row: vectorRow(tile, 0, 0)))
+  push(VectorUnit.store(0, row: vectorRow(tile, 0, 1)))
+}
+
+/// What is done to a strip of the result.
+private func divideRoutine(after other: AttentionRoutines) -> Routine {
+  Routine(after: other.exponentiate) { push in
+    for v: UInt32 in 0..<4 {
+      push(VectorUnit.load(3, row: vectorRow(0, 0, v)))
+      vector(push, VectorUnit.multiply(3, 3, 0))
+      push(VectorUnit.store(3, row: vectorRow(0, 0, v)))
     }
   }
 }
@@ -41,21 +62,22 @@ private struct Routines {
 }
 
 func attend(_ command: AttentionCommand) {
-  let routines = Routines()
+  let routines = AttentionRoutines(), divide = divideRoutine(after: routines)
   programLoop(Replay.product, phases: 3, release: 1)
+  let terms = command.headColumns + (command.mask != 0 ? 1 : 0)
   command.forEachUnit { _ in
     takeDst()
     Thread.push(Tensix.zeroaccHalf(1))
     setProductModes(transposed: true)
     forEachChunk(command) { first, count in
-      score(command, count)
+      score(terms, count)
       raiseMaximum(count, isFirst: first == 0, routines)
     }
-    finishMaximum(command)
+    finishMaximum(command.scale, routines)
     forEachChunk(command) { first, count in
       if first != 0 { takeDst() }
-      if command.keys > 4 { score(command, count) }
-      exponentiate(command, count, routines)
+      if command.keys > 4 { score(terms, count) }
+      exponentiate(command.scale, count, routines)
       finish()
     }
     setProductModes()
@@ -64,29 +86,11 @@ func attend(_ command: AttentionCommand) {
       let count = min(4, command.headColumns - column)
       takeDst()
       weigh(command, count, sums: column == 0)
-      if command.parts == 1 { divide(count, isFirst: column == 0, routines) }
+      finishColumns(count, isFirst: column == 0, divide)
       finish()
       column += count
     }
-    if command.parts != 1 {
-      takeDst()
-      keepState()
-      finish()
-    }
   }
-}
-
-/// The maximum to the left half of the tile of sums.
-@inline(never) func keepState() {
-  beginVector()
-  selectDst(0)
-  for strip: UInt32 in 0..<8 {
-    Thread.push(VectorUnit.load(0, row: vectorRow(Place.maximum, strip, 0)))
-    Thread.push(VectorUnit.store(0, row: vectorRow(Place.sum, strip, 0)))
-    Thread.push(VectorUnit.store(0, row: vectorRow(Place.sum, strip, 1)))
-    Thread.drain()
-  }
-  endVector()
 }
 
 @inline(__always) func forEachChunk(
@@ -101,8 +105,8 @@ func attend(_ command: AttentionCommand) {
 }
 
 /// SrcB stays for `count` products into neighbouring tiles of Dst, which release SrcA.
-@inline(__always) func multiplyKept(_ count: UInt32) {
-  for tile in 0..<count {
+@inline(never) func multiplyKept(_ count: UInt32, from first: UInt32 = 0) {
+  for tile in first..<first + count {
     selectDst(tile)
     Thread.push(Tensix.mop())
   }
@@ -110,14 +114,14 @@ func attend(_ command: AttentionCommand) {
   Thread.drain()
 }
 
-/// q k^T + mask of `count` tiles of keys.
-@inline(never) func score(_ command: AttentionCommand, _ count: UInt32) {
+/// q k^T + mask of `count` tiles of keys, a term for each column and one for the mask.
+@inline(never) private func score(_ terms: UInt32, _ count: UInt32) {
   Thread.push(Tensix.zeroaccHalf(0))
-  for _ in 0..<command.headColumns + (command.mask != 0 ? 1 : 0) { multiplyKept(count) }
+  for _ in 0..<terms { multiplyKept(count) }
 }
 
 @inline(never)
-private func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: Routines) {
+private func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: AttentionRoutines) {
   beginVector()
   for strip: UInt32 in 0..<8 {
     selectStrip(isFirst ? 0 : Place.maximum, strip)
@@ -133,40 +137,28 @@ private func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: Routines) 
   endVector(transposed: true)
 }
 
-@inline(never) func finishMaximum(_ command: AttentionCommand) {
+@inline(never) private func finishMaximum(_ scale: UInt32, _ routines: AttentionRoutines) {
   beginVector()
-  selectDst(0)
-  setVectorRegister(7, command.scale ^ 0x8000_0000)
+  setVectorRegister(7, scale ^ 0x8000_0000)
   for strip: UInt32 in 0..<8 {
-    let place = vectorRow(Place.maximum, strip, 0)
-    Thread.push(VectorUnit.load(0, row: place))
-    combineRow { vector(VectorUnit.sort(larger: 0, smaller: 1)) }
-    vector(VectorUnit.multiply(0, 0, 7))
-    if command.parts != 1 {
-      // Others get it in bfloat16; any number near the maximum will do, if all use the same.
-      Thread.push(VectorUnit.shiftRight(0, 16))
-      Thread.push(VectorUnit.shiftLeft(0, 16))
-    }
-    Thread.push(VectorUnit.store(0, row: place))
-    Thread.drain()
+    selectStrip(Place.maximum, strip)
+    routines.settle()
   }
+  Thread.drain()
   endVector(transposed: true)
 }
 
 /// 2^t with t = score * scale - maximum * scale.
 @inline(never)
-private func exponentiate(_ command: AttentionCommand, _ count: UInt32, _ routines: Routines) {
+func exponentiate(
+  _ scale: UInt32, from first: UInt32 = 0, _ count: UInt32, _ routines: AttentionRoutines
+) {
   beginVector()
-  selectDst(0)
-  setVectorConstant(11, 0xBF80_0000)  // -1
-  setVectorConstant(12, command.scale)
-  setVectorConstant(13, 0x4B40_0000)  // 1.5 * 2^23
-  setVectorConstant(14, 0xC2FC_0000)  // -126
-  setVectorRegister(6, 0x3F31_7AFE)
+  setPowerConstants(scale: scale)
   for strip: UInt32 in 0..<8 {
     selectStrip(Place.maximum, strip)
     Thread.push(VectorUnit.load(7))
-    for tile in 0..<count {
+    for tile in first..<first + count {
       selectStrip(tile, strip)
       routines.exponentiate()
     }
@@ -175,9 +167,17 @@ private func exponentiate(_ command: AttentionCommand, _ count: UInt32, _ routin
   endVector(transposed: true)
 }
 
-/// Of two vectors, to a ten-thousandth.
-@inline(__always) private func power(_ push: (UInt32) -> Void, row: UInt32) {
-  both(push) { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : row + 2) }
+func setPowerConstants(scale: UInt32) {
+  setVectorConstant(11, 0xBF80_0000)  // -1
+  setVectorConstant(12, scale)
+  setVectorConstant(13, 0x4B40_0000)  // 1.5 * 2^23
+  setVectorConstant(14, 0xC2FC_0000)  // -126
+  setVectorRegister(6, 0x3F31_7AFE)
+}
+
+/// 2^(x scale + L7) of two vectors, to a ten-thousandth.
+@inline(never) func power(_ push: (UInt32) -> Void, row: UInt32, second: UInt32) {
+  both(push) { x, _, _ in VectorUnit.load(x, row: x == 0 ? row : second) }
   both(push) { x, _, _ in VectorUnit.mad(x, x, 12, 7) }
   both(push) { x, _, _ in VectorUnit.raise(x, to: 14) }
   push(VectorUnit.nop)
@@ -191,7 +191,7 @@ private func exponentiate(_ command: AttentionCommand, _ count: UInt32, _ routin
   both(push) { x, _, p in VectorUnit.mad(p, p, x, VectorUnit.one) }
   both(push) { _, t, _ in VectorUnit.shiftLeft(t, 23) }
   both(push) { _, t, p in VectorUnit.integerAdd(p, t) }
-  both(push) { x, _, p in VectorUnit.store(p, row: x == 0 ? row : row + 2) }
+  both(push) { x, _, p in VectorUnit.store(p, row: x == 0 ? row : second) }
 }
 
 /// p v of `count` columns, over all keys, and p's sums before the first of them.
@@ -207,7 +207,7 @@ private func exponentiate(_ command: AttentionCommand, _ count: UInt32, _ routin
 }
 
 @inline(never)
-private func divide(_ count: UInt32, isFirst: Bool, _ routines: Routines) {
+private func finishColumns(_ count: UInt32, isFirst: Bool, _ divide: Routine) {
   beginVector()
   selectDst(0)
   setVectorRegister(7, 0x7EF3_11C7)
@@ -220,123 +220,9 @@ private func divide(_ count: UInt32, isFirst: Bool, _ routines: Routines) {
     }
     for tile in 0..<count {
       selectStrip(tile, strip)
-      routines.divide()
+      divide()
     }
   }
   Thread.drain()
-  endVector()
-}
-
-// MARK: - Parts
-
-/// Tiles of Dst: a part's state and columns come to the lower half.
-private enum Parts {
-  /// Sums over the parts; columns are behind one another.
-  static var columns: UInt32 { 4 }
-  static var sum: UInt32 { 6 }
-  /// Minus the largest of the maxima.
-  static var least: UInt32 { 7 }
-}
-
-/// Parts are added with the weights 2^(own maximum - largest maximum), and divided by the sum.
-func combineParts(_ command: AttentionCommand) {
-  command.withCombined { _, _ in
-    setProductModes()
-    programLoop(Replay.product, phases: 3, release: 2)
-    takeDst()
-    for part in 0..<command.parts {
-      take(1)
-      findLeast(isFirst: part == 0)
-    }
-    for part in 0..<command.parts {
-      take(1 + command.combinedColumns)
-      addPart(command.combinedColumns, isFirst: part == 0)
-    }
-    divideParts(command.combinedColumns)
-    finish()
-  }
-}
-
-@inline(never) func findLeast(isFirst: Bool) {
-  beginVector()
-  selectDst(0)
-  for strip: UInt32 in 0..<8 {
-    let place = vectorRow(Parts.least, strip, 0)
-    Thread.push(VectorUnit.load(0, row: vectorRow(0, strip, 0)))
-    if !isFirst {
-      Thread.push(VectorUnit.load(1, row: place))
-      vector(VectorUnit.sort(larger: 1, smaller: 0))
-    }
-    Thread.push(VectorUnit.store(0, row: place))
-    Thread.drain()
-  }
-  endVector()
-}
-
-/// The first part's sums are stored, not added: a row that was zeroed is read again only when all of it is
-/// written.
-@inline(never) func addPart(_ columns: UInt32, isFirst: Bool) {
-  @inline(__always) func add(_ place: UInt32) {
-    if isFirst {
-      vector(VectorUnit.multiply(3, 0, 2))
-    } else {
-      Thread.push(VectorUnit.load(3, row: place))
-      vector(VectorUnit.mad(3, 0, 2, 3))
-    }
-    Thread.push(VectorUnit.store(3, row: place))
-  }
-  beginVector()
-  selectDst(0)
-  setVectorConstant(11, 0xBF80_0000)  // -1
-  setVectorConstant(13, 0x4B40_0000)  // 1.5 * 2^23
-  setVectorConstant(14, 0xC2FC_0000)  // -126
-  setVectorRegister(6, 0x3F31_7AFE)
-  for strip: UInt32 in 0..<8 {
-    Thread.push(VectorUnit.load(0, row: vectorRow(0, strip, 0)))
-    Thread.push(VectorUnit.load(3, row: vectorRow(Parts.least, strip, 0)))
-    Thread.push(VectorUnit.negate(0, 0))
-    vector(VectorUnit.add(0, 0, 3))
-    // L2 = 2^L0, as above.
-    vector(VectorUnit.raise(0, to: 14))
-    vector(VectorUnit.add(1, 0, 13))
-    vector(VectorUnit.mad(2, 1, 11, 13))
-    vector(VectorUnit.add(0, 2, 0))
-    Thread.push(VectorUnit.loadShort(2, 0x3D61_0000))
-    vector(VectorUnit.multiply(2, 0, 2))
-    vector(VectorUnit.addShort(2, 0x3E78_0000))
-    vector(VectorUnit.mad(2, 2, 0, 6))
-    vector(VectorUnit.mad(2, 2, 0, VectorUnit.one))
-    Thread.push(VectorUnit.shiftLeft(1, 23))
-    Thread.push(VectorUnit.integerAdd(2, 1))
-    Thread.push(VectorUnit.load(0, row: vectorRow(0, strip, 2)))
-    add(vectorRow(Parts.sum, strip, 0))
-    for column in 0..<columns {
-      for v: UInt32 in 0..<4 {
-        Thread.push(VectorUnit.load(0, row: vectorRow(1 + column, strip, v)))
-        add(vectorRow(Parts.columns + column, strip, v))
-      }
-    }
-    Thread.drain()
-  }
-  endVector()
-}
-
-/// To the lower half.
-@inline(never) func divideParts(_ columns: UInt32) {
-  beginVector()
-  selectDst(0)
-  setVectorRegister(7, 0x7EF3_11C7)
-  for strip: UInt32 in 0..<8 {
-    Thread.push(VectorUnit.load(0, row: vectorRow(Parts.sum, strip, 0)))
-    reciprocal(guess: 7)
-    for column in 0..<columns {
-      for v: UInt32 in 0..<4 {
-        Thread.push(VectorUnit.load(3, row: vectorRow(Parts.columns + column, strip, v)))
-        vector(VectorUnit.multiply(3, 3, 0))
-        Thread.push(VectorUnit.store(3, row: vectorRow(column, strip, v)))
-      }
-    }
-    Thread.drain()
-  }
   endVector()
 }

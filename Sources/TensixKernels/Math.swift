@@ -26,7 +26,7 @@
     case Operation.normalize: normalize(NormalizeCommand(sequence))
     case Operation.rotate: rotate(RotateCommand(sequence))
     case Operation.attention: attend(AttentionCommand(sequence))
-    case Operation.combine: combineParts(AttentionCommand(sequence))
+    case Operation.thinAttention: attendThin(ThinAttentionCommand(sequence))
     case Operation.gridProduct: multiplyGrid(GridProductCommand(sequence))
     case Operation.thinProduct: multiplyThin(ThinProductCommand(sequence))
     case Operation.thinNormalize: normalizeThin(NormalizeCommand(sequence))

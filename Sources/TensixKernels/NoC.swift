@@ -130,6 +130,10 @@ struct NoC {
     let x = 9 - (xy & 0x3F)
     return x << 4 | 10 << 10 | x << 16
   }
+  /// The columns from that of the one at `first` to that of the one at `last`.
+  @inline(__always) func columns(of first: UInt32, to last: UInt32) -> UInt32 {
+    (9 - (first & 0x3F)) << 4 | 10 << 10 | (9 - (last & 0x3F)) << 16
+  }
   /// The tiles left and right of it.
   @inline(__always) func row(of xy: UInt32) -> UInt32 {
     let y = 11 - (xy >> 6)

@@ -19,7 +19,7 @@
     case Operation.normalize: packNormalize(NormalizeCommand(sequence))
     case Operation.rotate: packRotate(RotateCommand(sequence))
     case Operation.attention: packAttention(AttentionCommand(sequence))
-    case Operation.combine: packCombined(AttentionCommand(sequence))
+    case Operation.thinAttention: packThinAttention(ThinAttentionCommand(sequence))
     case Operation.gridProduct: packGrid(GridProductCommand(sequence))
     case Operation.thinProduct: packThin(ThinProductCommand(sequence))
     case Operation.thinNormalize:
@@ -109,19 +109,48 @@ func packAttention(_ command: AttentionCommand) {
       releaseAll()
       column += count
     }
-    if command.parts != 1 {
-      awaitMath()
-      packTile(6, DataFormat.bfloat16)  // what is known of the rows
-      releaseAll()
-    }
   }
 }
 
-func packCombined(_ command: AttentionCommand) {
-  command.withCombined { _, _ in
-    configurePackers(DataFormat.bfloat16)
+func packThinAttention(_ command: ThinAttentionCommand) {
+  let share = ThinAttentionShare(command), bfloat16 = DataFormat.bfloat16
+  configurePackers(bfloat16)
+  var half: UInt32 = 0
+  if command.isTurned {
+    for number in 0..<share.queryPairs(command) + share.keyPairs(command) {
+      let place = share.pair(command, number).place
+      awaitMath()
+      packTile(4 * half, to: place, bfloat16)
+      packTile(4 * half + 1, to: place + 2048 * command.pairs, bfloat16)
+      release()
+      Memory[Control.turned] = Memory[Control.turned] &+ 1
+      half ^= 1
+    }
+  }
+  guard share.hasUnit else { return }
+  for key in 0..<share.keys {
+    if key == 4 { release() }
+    if key & 3 == 0 { awaitMath() }
+    packTile(key, to: Buffer.probabilities(key), bfloat16)
+  }
+  packTile(7, bfloat16)  // their maxima
+  releaseAll()
+  Memory[Control.probabilities] = Memory[Control.probabilities] &+ 1
+  half = 0
+  let columns = 1 + command.headColumns  // and the sums
+  for column in 0..<columns {
+    if column & 3 == 0 { awaitMath() }
+    packTile(4 * half + column & 3, bfloat16)
+    if column + 1 == columns {
+      releaseAll()
+    } else if column & 3 == 3 {
+      release()
+      half ^= 1
+    }
+  }
+  for _ in 0..<command.combinedColumns {
     awaitMath()
-    for column in 0..<command.combinedColumns { packTile(column, DataFormat.bfloat16) }
+    packTile(4, bfloat16)
     releaseAll()
   }
 }

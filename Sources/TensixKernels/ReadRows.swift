@@ -129,13 +129,13 @@ func readRotate(_ command: RotateCommand) {
 /// Keys and values stay for all units that share them; a query and its mask come when the one before
 /// is no longer needed.
 func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
-  if command.parts != 1 || command.sharesKeys { shareKeys(command, sequence) }
+  if command.sharesKeys { shareKeys(command, sequence) }
   let left = CircularBuffer.left(DataFormat.bfloat16)
   command.forEachUnit { unit in
     let held = unit.startsGroup ? 0 : command.keyTiles
     while left.full != held {}
     var requests = TileRequests()
-    if unit.startsGroup && command.parts == 1 && !command.sharesKeys {
+    if unit.startsGroup && !command.sharesKeys {
       requestKeys(command, unit, &requests)
     }
     for column in 0..<command.headColumns {
@@ -147,8 +147,7 @@ func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
       let row = unit.row % command.maskRows
       for key in 0..<command.keys {
         requests.add(
-          base: command.mask, page: (command.firstKey + key) * command.maskRows + row,
-          bytes: 2048,
+          base: command.mask, page: key * command.maskRows + row, bytes: 2048,
           to: command.maskSlot(key))
       }
     }
@@ -157,13 +156,13 @@ func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
   }
 }
 
-/// Keys and values of a part come to all tiles of its column, each by one of them.
+/// Keys and values come to all tiles of a column, each by one of them.
 func shareKeys(_ command: AttentionCommand, _ sequence: UInt32) {
   let share = ThinShare(inColumn: true), count = command.keyTiles
   requestShared(count, share) { number, slot in
     let isValue = number >= count / 2
     let tile = isValue ? number - count / 2 : number
-    let key = command.firstKey + tile / command.headColumns
+    let key = tile / command.headColumns
     let isFirst = key < command.firstKeys
     let row = isFirst ? key : key - command.firstKeys
     let k = isFirst ? command.firstK : command.secondK

@@ -9,7 +9,9 @@
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
     let operation = operation(of: sequence)
     let ahead = operation == Operation.linear ? readAhead(MatrixCommand(sequence)) : 0
-    if operation != Operation.thinProduct { waitForRelease(sequence) }
+    if operation != Operation.thinProduct && operation != Operation.thinAttention {
+      waitForRelease(sequence)
+    }
     switch operation {
     case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead)
     case Operation.reduce: readPlanes(MatrixCommand(sequence))
@@ -21,6 +23,7 @@
     case Operation.normalize: readNormalize(NormalizeCommand(sequence), sequence)
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence), sequence)
+    case Operation.thinAttention: readThinAttention(ThinAttentionCommand(sequence), sequence)
     case Operation.patches: readPatches(PatchesCommand(sequence))
     case Operation.gridProduct: readGrid(GridProductCommand(sequence))
     case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence, &weights)

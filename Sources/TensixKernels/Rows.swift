@@ -26,15 +26,15 @@ func endVector(transposed: Bool = false) {
 }
 
 /// 1 / L0 to L0, of a normal number; L1 and L2 are lost. `guess` holds 0x7EF311C7.
-@inline(__always) func reciprocal(guess: UInt32) {
-  Thread.push(VectorUnit.move(1, 0))
-  Thread.push(VectorUnit.integerSubtract(1, from: guess))
-  Thread.push(VectorUnit.negate(0, 0))
+@inline(__always) func reciprocal(_ push: (UInt32) -> Void = Thread.push, guess: UInt32) {
+  push(VectorUnit.move(1, 0))
+  push(VectorUnit.integerSubtract(1, from: guess))
+  push(VectorUnit.negate(0, 0))
   for _ in 0..<3 {  // y += y (1 - d y)
-    vector(VectorUnit.mad(2, 0, 1, VectorUnit.one))
-    vector(VectorUnit.mad(1, 1, 2, 1))
+    vector(push, VectorUnit.mad(2, 0, 1, VectorUnit.one))
+    vector(push, VectorUnit.mad(1, 1, 2, 1))
   }
-  Thread.push(VectorUnit.move(0, 1))
+  push(VectorUnit.move(0, 1))
 }
 
 /// 1 / sqrt(L0) to L0; L1 and L2 are lost. `guess` holds 0x5F3759DF, `half` 1.5.

@@ -1,7 +1,7 @@
 // Which part of a thin product is this tile's, in the same order on all five cores.
 
 extension ThinProductCommand {
-  @inline(__always) init(_ sequence: UInt32) {
+  @inline(never) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)
     self.init(reading: { Memory[base + 4 * $0] })
   }

@@ -16,7 +16,8 @@
     case Operation.normalize: unpackNormalize(NormalizeCommand(sequence), sequence)
     case Operation.rotate: unpackRotate(RotateCommand(sequence))
     case Operation.attention: unpackAttention(AttentionCommand(sequence))
-    case Operation.combine: unpackParts(AttentionCommand(sequence))
+    case Operation.thinAttention:
+      unpackThinAttention(ThinAttentionCommand(sequence), sequence)
     case Operation.gridProduct: unpackGrid(GridProductCommand(sequence))
     case Operation.thinProduct: unpackThin(ThinProductCommand(sequence))
     case Operation.thinNormalize: unpackThinNormalize(NormalizeCommand(sequence))

@@ -56,22 +56,3 @@ func unpackValues(_ command: AttentionCommand) {
     column = end
   }
 }
-
-/// What is known of the rows of each part, and again with its columns.
-func unpackParts(_ command: AttentionCommand) {
-  command.withCombined { _, _ in
-    let bfloat16 = DataFormat.bfloat16, columns = command.combinedColumns
-    configureSources(a: bfloat16, b: bfloat16, out: bfloat16)
-    func unpack(_ part: UInt32, _ number: UInt32) {
-      unpackTile(Unpacker.sourceA, from: command.partSlot(part, number))
-      unpackTile(Unpacker.sourceB, from: Buffer.identity)
-    }
-    for part in 0..<command.parts { unpack(part, columns) }
-    finishUnpacking()
-    for part in 0..<command.parts {
-      unpack(part, columns)
-      for column in 0..<columns { unpack(part, column) }
-      finishUnpacking()
-    }
-  }
-}

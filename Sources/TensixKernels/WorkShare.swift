@@ -90,27 +90,13 @@ struct AttentionUnit {
 }
 
 extension AttentionCommand {
-  /// This tile's part of it.
   @inline(never) init(_ sequence: UInt32) {
     let base = Buffer.command(sequence)
     self.init(reading: { Memory[base + 4 * $0] })
-    if parts != 1 { take(part: ThinShare(inColumn: true).plane) }
   }
 
-  /// Neighbouring units, whose keys are mostly the same. Of parts, all have the same keys.
+  /// Neighbouring units, whose keys are mostly the same.
   @inline(__always) func forEachUnit(_ body: (AttentionUnit) -> Void) {
-    if parts != 1 {
-      let share = ThinShare(inColumn: true)
-      var unit = share.member
-      while unit < units {
-        body(
-          AttentionUnit(
-            item: 0, head: unit / rows, row: unit % rows, startsGroup: unit == share.member,
-            endsGroup: unit + share.members >= units))
-        unit += share.members
-      }
-      return
-    }
     let count = Memory[Control.tileCount], index = Memory[Control.tileIndex]
     let group = groupHeads * rows
     let start = units * index / count, end = units * (index + 1) / count
@@ -123,17 +109,6 @@ extension AttentionCommand {
           endsGroup: unit + 1 == end || (unit + 1) % group == 0))
       unit += 1
     }
-  }
-
-  /// The unit of which this tile combines columns, and which of its combiners it is.
-  @inline(__always) func withCombined(_ body: (_ unit: AttentionUnit, _ combiner: UInt32) -> Void) {
-    let index = Memory[Control.tileIndex]
-    guard index < units * combiners else { return }
-    let unit = index / combiners
-    body(
-      AttentionUnit(
-        item: 0, head: unit / rows, row: unit % rows, startsGroup: true, endsGroup: true),
-      index % combiners)
   }
 
   /// Where the tile of q, and of the result, is.

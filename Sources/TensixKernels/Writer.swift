@@ -19,8 +19,8 @@ func write(_ sequence: UInt32) {
     writeRotated(RotateCommand(sequence))
   case Operation.attention:
     writeAttended(AttentionCommand(sequence))
-  case Operation.combine:
-    writeCombined(AttentionCommand(sequence))
+  case Operation.thinAttention:
+    writeThinAttention(ThinAttentionCommand(sequence), sequence)
   case Operation.gridProduct:
     writeGrid(GridProductCommand(sequence))
   case Operation.thinNormalize:
@@ -64,6 +64,9 @@ struct ResultWriter {
     awaited &+= writes
     return CircularBuffer.output.slot(number)
   }
+
+  /// Counts writes of something else.
+  @inline(__always) mutating func expect(writes: UInt32) { awaited &+= writes }
 
   /// The tile at `place` is told that the plane which was sent there has come, when it has.
   @inline(__always) mutating func tellLater(_ place: UInt32) {
@@ -109,7 +112,6 @@ func writeRotated(_ command: RotateCommand) {
 func writeAttended(_ command: AttentionCommand) {
   var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
   command.forEachUnit { unit in
-    if command.parts != 1 { return writePart(command, unit, &writer) }
     for column in 0..<command.headColumns {
       writer.write(page: command.queryPage(unit, column: column))
     }
@@ -117,32 +119,34 @@ func writeAttended(_ command: AttentionCommand) {
   writer.finish()
 }
 
-/// To the tiles that combine the parts: to each its columns, to all what is known of the rows.
-func writePart(
-  _ command: AttentionCommand, _ unit: AttentionUnit, _ writer: inout ResultWriter
-) {
-  let columns = command.combinedColumns
-  let first = (unit.head * command.rows + unit.row) * command.combiners
-  func send(_ slot: UInt32, _ number: UInt32, _ combiner: UInt32) {
+/// Maxima and sums to all tiles that combine the parts, to each its columns; then what this tile has combined.
+func writeThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
+  let share = ThinAttentionShare(command), columns = command.combinedColumns
+  guard share.hasUnit else { return }
+  let parts = ThinAttentionCommand.parts
+  var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
+  @inline(never) func send(_ slot: UInt32, _ number: UInt32, _ part: UInt32) {
     NoC.writing.write(
-      slot, to: command.partSlot(command.part, number),
-      of: Memory[Buffer.tiles + 4 * (first + combiner)], bytes: 2048)
+      slot, to: command.partSlot(share.part, number), of: share.tile(of: part), bytes: 2048)
+  }
+  for number: UInt32 in 0..<2 {
+    let slot = writer.next(writes: parts)
+    for part in 0..<parts { send(slot, number, part) }
   }
   for column in 0..<command.headColumns {
-    send(writer.next(), column % columns, column / columns)
+    send(writer.next(), 2 + column % columns, column / columns)
   }
-  let slot = writer.next(writes: command.combiners)
-  for combiner in 0..<command.combiners { send(slot, columns, combiner) }
-}
-
-func writeCombined(_ command: AttentionCommand) {
-  var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
-  command.withCombined { unit, combiner in
-    let columns = command.combinedColumns
-    for column in 0..<columns {
-      writer.write(page: command.queryPage(unit, column: combiner * columns + column))
-    }
+  // It is there when it is acknowledged.
+  writer.finish()
+  Memory[Control.partSource] = sequence
+  Memory.settle(Control.partSource)
+  writer.expect(writes: parts)
+  for part in 0..<parts {
+    NoC.writing.write(
+      Control.partSource, to: Control.partSent(share.part), of: share.tile(of: part), bytes: 4)
   }
+  let page = share.row * command.stride + share.head * command.headColumns + share.part * columns
+  for column in 0..<columns { writer.write(page: page + column) }
   writer.finish()
 }
 

@@ -109,13 +109,13 @@ final class CardRowTests: DeviceTestCase {
 
   func checkAttention(
     rows: Int, keys: [Int], heads: Int, sharedHeads: Int, width: Int, batch: Int = 1,
-    masked: Bool = false
+    masked: Bool = false, turned: Bool = false
   ) throws {
     let card = try card()
     var values = Values(seed: 23)
     let total = keys.reduce(0, +)
     let scale = 1 / Float(width).squareRoot()
-    let q = values.array(batch * rows * heads * width, scale: 3)
+    var q = values.array(batch * rows * heads * width, scale: 3)
     var segments: [CommandBuilder.KeySegment] = []
     var k: [[Float]] = [], v: [[Float]] = []
     for count in keys {
@@ -151,10 +151,41 @@ final class CardRowTests: DeviceTestCase {
     }
     let a = try card.matrix(q, rows: batch * rows, columns: heads * width)
     let out = try card.allocate(rows: batch * rows, columns: heads * width)
-    try card.run {
-      try $0.attention(
-        a, segments, heads: heads, sharedHeads: sharedHeads, batch: batch, mask: mask,
-        scale: scale, into: out)
+    if turned {
+      let half = width / 2
+      let angles = values.array(rows * half, scale: 3)
+      func table(_ function: (Float) -> Float) -> [Float] {
+        (0..<rows * width).map {
+          TileCodec.float(
+            TileCodec.bfloat16(function(angles[$0 / width * half + $0 % half])))
+        }
+      }
+      let (c, s) = (table(cos), table(sin))
+      func turn(_ x: [Float], _ heads: Int) -> [Float] {
+        (0..<rows * heads * width).map {
+          let i = $0 % width, place = $0 / (heads * width) * width + i
+          let other = i < half ? -x[$0 + half] : x[$0 - half]
+          return TileCodec.float(TileCodec.bfloat16(x[$0] * c[place] + other * s[place]))
+        }
+      }
+      let cosine = try card.matrix(c, rows: rows, columns: width)
+      let sine = try card.matrix(s, rows: rows, columns: width)
+      try card.run {
+        XCTAssertTrue(
+          try $0.turnedAttention(
+            a, segments, heads: heads, cosine: cosine, sine: sine, mask: mask, scale: scale,
+            into: out))
+      }
+      q = turn(q, heads)
+      k[1] = turn(k[1], sharedHeads)
+      card.free(cosine)
+      card.free(sine)
+    } else {
+      try card.run {
+        try $0.attention(
+          a, segments, heads: heads, sharedHeads: sharedHeads, batch: batch, mask: mask,
+          scale: scale, into: out)
+      }
     }
     var want = q
     for item in 0..<batch {
@@ -208,6 +239,15 @@ final class CardRowTests: DeviceTestCase {
       rows: 330, keys: [300, 40], heads: 5, sharedHeads: 1, width: 64, masked: true)
     try checkAttention(
       rows: 51, keys: [268, 51], heads: 8, sharedHeads: 1, width: 256, masked: true)
+    // As many keys as Dst has room for in each part, and more.
+    try checkAttention(
+      rows: 33, keys: [820, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)
+    try checkAttention(
+      rows: 33, keys: [850, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)
+    try checkAttention(
+      rows: 51, keys: [140, 51], heads: 8, sharedHeads: 1, width: 256, masked: true, turned: true)
+    try checkAttention(
+      rows: 70, keys: [40, 70], heads: 3, sharedHeads: 1, width: 128, turned: true)
     try checkAttention(rows: 33, keys: [7, 33], heads: 6, sharedHeads: 2, width: 32, masked: true)
   }
 }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "574b25d04d0ec11901b085c8f389a39c3247122fb84bee9d36a9bf7fd0627613";
+    "c0307731fecc7e1988291084aef2008dd2106af19d76469ca96808d27ed618fc";
 
 /// Where a function begins.
 struct tx_function {

@@ -40,6 +40,11 @@ protocol Backend: Sendable {
     query: Tensor, segments: [KeyValueCache.Layer], bias: AttentionBias?, scale: Float,
     shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
+  /// The same where the query, and the last segment's keys, are turned by `rotary` first.
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], rotary: RotaryEmbedding.Table,
+    bias: AttentionBias?, scale: Float, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor
   /// `linear` of `[batch, rows, inputs]` to heads: `shape` is `[batch, heads, rows, width]`.
   func linearToHeads(
     _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
@@ -175,6 +180,20 @@ extension Backend {
     return try attention(
       query: query, key: whole.key, value: whole.value, bias: bias, scale: scale, shape: shape,
       type: type)
+  }
+
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], rotary: RotaryEmbedding.Table,
+    bias: AttentionBias?, scale: Float, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    var segments = segments
+    let last = segments.count - 1
+    segments[last] = KeyValueCache.Layer(
+      key: try rotate(segments[last].key, cosine: rotary.cosine, sine: rotary.sine),
+      value: segments[last].value)
+    return try attention(
+      query: rotate(query, cosine: rotary.cosine, sine: rotary.sine), segments: segments,
+      bias: bias, scale: scale, shape: shape, type: type)
   }
 
   func linearToHeads(

@@ -96,11 +96,8 @@ struct GemmaLayer: Sendable {
     modulation: Modulation
   ) throws(PI0Error) -> Tensor {
     let (normalized, gate) = try inputLayerNorm(x, modulation: modulation.input)
-    let own = try selfAttention.keyAndValue(normalized, rotary: rotary)
     let attended = try x.residual(gate: gate) { (x) throws(PI0Error) in
-      try selfAttention(
-        normalized, rotary: rotary, keysAndValues: (past.map { [$0] } ?? []) + [own], mask: mask,
-        plus: x)
+      try selfAttention(normalized, rotary: rotary, after: past, mask: mask, plus: x)
     }
     return try feedForward(attended, modulation: modulation.postAttention)
   }
@@ -139,6 +136,19 @@ struct GemmaAttention: Sendable {
     let key = try key.toHeads(x, kvHeads), value = try value.toHeads(x, kvHeads)
     return KeyValueCache.Layer(
       key: try key.rotated(cosine: rotary.cosine, sine: rotary.sine), value: value)
+  }
+
+  /// Attention of `x` to the keys of `past` and its own, plus `residual`, where there is one.
+  func callAsFunction(
+    _ x: Tensor, rotary: RotaryEmbedding.Table, after past: KeyValueCache.Layer?,
+    mask: AttentionBias?, plus residual: Tensor? = nil
+  ) throws(PI0Error) -> Tensor {
+    let own = KeyValueCache.Layer(
+      key: try key.toHeads(x, kvHeads), value: try value.toHeads(x, kvHeads))
+    return try output.fromHeads(
+      .attention(
+        query: query.toHeads(x, heads), segments: (past.map { [$0] } ?? []) + [own],
+        rotary: rotary, bias: mask), plus: residual)
   }
 
   /// Attention of `x` to the keys, plus `residual`, where there is one.

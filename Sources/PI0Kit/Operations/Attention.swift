@@ -56,6 +56,34 @@ extension Tensor {
       query: query, segments: segments, bias: bias,
       scale: 1 / Float(query.shape[3]).squareRoot(), shape: query.shape, type: type)
   }
+
+  /// The same where the query, and the keys of the last segment, are turned by their positions first, as by
+  /// ``rotated(cosine:sine:)``.
+  static func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], rotary: RotaryEmbedding.Table,
+    bias: AttentionBias?
+  ) throws(PI0Error) -> Tensor {
+    let check = try OperandCheck(
+      "attention",
+      [
+        ("query", query), ("cosine", rotary.cosine), ("sine", rotary.sine), ("bias", bias?.rows),
+        ("indices", bias?.indices),
+      ] + segments.flatMap { [("key", $0.key), ("value", $0.value)] })
+    let (keys, type) = try check.attention(query, segments)
+    if let bias {
+      try check.require(
+        bias.rows.shape[1] == keys && bias.indices.shape == [query.shape[0], query.shape[2]],
+        "the bias must be of [batch, rows] queries and as many keys")
+    }
+    let table = [query.shape[0], query.shape[2], query.shape[3] / 2]
+    try check.require(
+      segments.last?.key.shape[2] == query.shape[2] && query.shape[3] % 2 == 0
+        && rotary.cosine.shape == table && rotary.sine.shape == table,
+      "the last keys must have the query's rows, cosine and sine be [batch, rows, width / 2]")
+    return try check.backend.attention(
+      query: query, segments: segments, rotary: rotary, bias: bias,
+      scale: 1 / Float(query.shape[3]).squareRoot(), shape: query.shape, type: type)
+  }
 }
 
 extension OperandCheck {

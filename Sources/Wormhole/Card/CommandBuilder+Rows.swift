@@ -214,11 +214,79 @@ extension CommandBuilder {
   ///   - batch: how many independent parts the rows of all matrices have; where there are several, the rows
   ///     of each are a multiple of 32.
   ///   - mask: added to the scores, transposed, `[keys of both segments, each rounded up to 32, rows or 1]`; with
-  ///     1, the first 32 columns must be equal. Keys that only rounding up adds must be masked.
+  ///     1, the first 32 columns must be equal. Keys that only rounding up adds must be masked. No command writes it.
   package mutating func attention(
     _ q: Matrix, _ segments: [KeySegment], heads: Int, sharedHeads: Int, batch: Int = 1,
     mask: Matrix?, scale: Float, into out: Matrix
   ) throws(CardError) {
+    var command = try attentionCommand(
+      q, segments, heads: heads, sharedHeads: sharedHeads, batch: batch, mask: mask, scale: scale,
+      into: out)
+    if sharedHeads == 1, batch == 1, let thin = thinAttention(command) {
+      append(Command(cost: cost(of: thin), thin.write))
+      return
+    }
+    let keys = Int(command.keys), width = Int(command.headColumns)
+    let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
+    let masks = mask == nil ? 0 : 1
+    command.sharesKeys =
+      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(TileGrid.columns)
+    let groups =
+      command.sharesKeys
+      ? Int(TileGrid.columns) : min(tiles, units) + batch * sharedHeads
+    let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
+    var cost = CommandCost()
+    cost.dramBytesRead =
+      (groups * keyTiles + units * unitTiles) * 2048
+    cost.dramBytesWritten = units * width * 2048
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    cost.nocBytesOfBusiestTile =
+      (keyTiles * min(busiest, 2) + busiest * unitTiles) * 2048
+    let products = 48 * keys * (2 * (width + masks) + width + 1)
+    cost.products = units * products
+    cost.productsOfBusiestTile = busiest * products
+    cost.matrixTiles = min(units, tiles)
+    cost.vectorInstructionsOfBusiestTile =
+      busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
+    if command.sharesKeys {
+      // Tiles send into one another's L1, which all must have left before.
+      append(Command(cost: cost, command.write))
+      return
+    }
+    append(
+      command.write, cost: cost,
+      reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
+  }
+
+  /// The same where q, and the keys of the last segment, are turned first as by
+  /// ``rotate(_:heads:cosine:sine:r:distance:into:)``, if that is one command; else false, and nothing is
+  /// recorded.
+  ///
+  /// - Parameters:
+  ///   - cosine, sine: [rows, width] in bfloat16, whose halves are equal.
+  package mutating func turnedAttention(
+    _ q: Matrix, _ segments: [KeySegment], heads: Int, cosine: Matrix, sine: Matrix, mask: Matrix?,
+    scale: Float, into out: Matrix
+  ) throws(CardError) -> Bool {
+    let command = try attentionCommand(
+      q, segments, heads: heads, sharedHeads: 1, batch: 1, mask: mask, scale: scale, into: out)
+    for table in [cosine, sine] {
+      try require(
+        table.format == .bfloat16 && table.rows == q.rows
+          && table.columns * heads == q.columns, "turned attention", q, table)
+    }
+    guard segments.count == 2, command.rows == command.secondKeys,
+      var thin = thinAttention(command)
+    else { return false }
+    (thin.cosine, thin.sine) = (cosine.base, sine.base)
+    append(Command(cost: cost(of: thin), thin.write))
+    return true
+  }
+
+  private func attentionCommand(
+    _ q: Matrix, _ segments: [KeySegment], heads: Int, sharedHeads: Int, batch: Int,
+    mask: Matrix?, scale: Float, into out: Matrix
+  ) throws(CardError) -> AttentionCommand {
     let call = "attention"
     guard let first = segments.first, segments.count <= 2, heads > 0, sharedHeads > 0, batch > 0,
       heads % sharedHeads == 0
@@ -256,7 +324,7 @@ extension CommandBuilder {
     command.mask = mask?.base ?? 0
     command.maskRows = UInt32(mask?.tileColumns ?? 1)
     command.scale = (scale * 1.442695).bitPattern
-    let keys = Int(command.allKeys)
+    let keys = Int(command.keys)
     if let mask {
       try require(
         mask.format == .bfloat16 && mask.tileRows == keys
@@ -265,88 +333,55 @@ extension CommandBuilder {
     guard Self.attentionFits(keys: [32 * keys], width: 32 * width, masked: mask != nil) else {
       throw error(call, "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
     }
+    return command
+  }
 
-    if sharedHeads == 1, batch == 1, let combiners = combiners(of: command) {
-      command.parts = TileGrid.columns
-      command.combiners = UInt32(combiners)
-      append(Command(cost: partCost(of: command), command.write))
-      append(Command(cost: combineCost(of: command), command.writeCombine))
-      return
-    }
-    let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
-    let masks = mask == nil ? 0 : 1
-    command.sharesKeys =
-      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(TileGrid.columns)
-    let groups =
-      command.sharesKeys
-      ? Int(TileGrid.columns) : min(tiles, units) + batch * sharedHeads
-    let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
+  /// Attention with the keys in parts: with few units, whose keys are all the same, most tiles would have none. Nil
+  /// where L1 has no room for a part, or it has no keys or columns to combine.
+  private func thinAttention(_ command: AttentionCommand) -> ThinAttentionCommand? {
+    let parts = ThinAttentionCommand.parts
+    let members = UInt32(tiles) / TileGrid.columns * ThinAttentionCommand.partColumns
+    let keys = (command.keys + parts - 1) / parts, columns = command.headColumns
+    let masks = command.mask == 0 ? 0 : command.maskRows
+    guard isWholeGrid, command.units <= members, command.keys >= parts, columns % parts == 0,
+      columns / parts <= 4, keys <= ThinAttentionCommand.maximumKeys,
+      keys * (2 * columns + masks) <= ThinAttentionCommand.sharedTiles
+    else { return nil }
+    var thin = ThinAttentionCommand()
+    (thin.rows, thin.heads, thin.headColumns) = (command.rows, command.heads, columns)
+    (thin.firstKeys, thin.secondKeys) = (command.firstKeys, command.secondKeys)
+    (thin.q, thin.out) = (command.q, command.out)
+    (thin.firstK, thin.firstV) = (command.firstK, command.firstV)
+    (thin.secondK, thin.secondV) = (command.secondK, command.secondV)
+    (thin.mask, thin.maskRows) = (command.mask, command.maskRows)
+    thin.scale = command.scale
+    return thin
+  }
+
+  private func cost(of command: ThinAttentionCommand) -> CommandCost {
+    let units = Int(command.units), parts = Int(ThinAttentionCommand.parts)
+    let width = Int(command.headColumns), all = Int(command.allKeys)
+    let keys = (all + parts - 1) / parts, masks = command.mask == 0 ? 0 : 1
+    let maskTiles = masks * Int(command.maskRows)
+    let combined = Int(command.combinedColumns)
+    // Pairs that the busiest tile turns: of a query, and of keys.
+    let pairs = command.isTurned ? 2 : 0
     var cost = CommandCost()
     cost.dramBytesRead =
-      (groups * keyTiles + units * unitTiles) * 2048
+      (all * (2 * width + maskTiles) + units * width
+        + (command.isTurned ? (units + Int(command.secondKeys)) * width : 0)) * 2048
     cost.dramBytesWritten = units * width * 2048
-    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
+    let sent = units * parts * (width + 2 * parts)
+    cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten + sent * 2048
     cost.nocBytesOfBusiestTile =
-      (keyTiles * min(busiest, 2) + busiest * unitTiles) * 2048
-    let products = 48 * keys * (2 * (width + masks) + width + 1)
-    cost.products = units * products
-    cost.productsOfBusiestTile = busiest * products
-    cost.matrixTiles = min(units, tiles)
+      (keys * (2 * width + maskTiles) + Int(ThinAttentionCommand.partColumns) * width
+        + parts * (2 + combined)) * 2048
+    let products = keys * (2 * width + 1 + masks) + parts * (2 + combined)
+    cost.products = units * parts * products * 48
+    cost.productsOfBusiestTile = (products + 4 * pairs) * 48
+    cost.matrixTiles = units * parts
     cost.vectorInstructionsOfBusiestTile =
-      busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
-    if command.sharesKeys {
-      // Tiles send into one another's L1, which all must have left before.
-      append(Command(cost: cost, command.write))
-      return
-    }
-    append(
-      command.write, cost: cost,
-      reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
-  }
-
-  /// How many tiles combine a unit's columns, where the keys are taken in parts: with few units, whose keys are
-  /// all the same, most tiles would have none.
-  private func combiners(of command: AttentionCommand) -> Int? {
-    let units = Int(command.units), parts = Int(TileGrid.columns)
-    let keys = Int(command.allKeys), columns = Int(command.headColumns)
-    let most = Int(AttentionCommand.keysOfPart)
-    guard isWholeGrid, 2 * units <= tiles, keys >= parts, keys <= parts * most else { return nil }
-    return (1...tiles / units).last { combiners in
-      let combined = columns / combiners
-      return columns % combiners == 0 && combined <= 2
-        && parts * (combined + 1) <= Int(Buffer.probabilityCount) - most
-    }
-  }
-
-  private func partCost(of command: AttentionCommand) -> CommandCost {
-    let units = Int(command.units), parts = Int(command.parts), width = Int(command.headColumns)
-    let keys = (Int(command.allKeys) + parts - 1) / parts, masks = command.mask == 0 ? 0 : 1
-    let members = tiles / parts, busiest = (units + members - 1) / members
-    var cost = CommandCost()
-    cost.dramBytesRead =
-      (2 * Int(command.allKeys) * width
-        + units * (parts * width + masks * Int(command.allKeys))) * 2048
-    cost.nocBytes =
-      cost.dramBytesRead + units * parts * (width + Int(command.combiners)) * 2048
-    cost.nocBytesOfBusiestTile = (2 * keys * width + busiest * (width + masks * keys)) * 2048
-    let products = 48 * (2 * (width + masks) + width + 1)
-    cost.products = units * Int(command.allKeys) * products
-    cost.productsOfBusiestTile = busiest * keys * products
-    cost.matrixTiles = min(units, members) * parts
-    cost.vectorInstructionsOfBusiestTile = busiest * keys * (8 * 12 + 16 * 32)
-    return cost
-  }
-
-  private func combineCost(of command: AttentionCommand) -> CommandCost {
-    let parts = Int(command.parts), columns = Int(command.combinedColumns)
-    var cost = CommandCost()
-    cost.matrixTiles = Int(command.units * command.combiners)
-    cost.dramBytesWritten = cost.matrixTiles * columns * 2048
-    cost.nocBytes = cost.dramBytesWritten
-    cost.nocBytesOfBusiestTile = parts * (columns + 1) * 2048
-    cost.productsOfBusiestTile = parts * (columns + 2) * 48
-    cost.products = cost.matrixTiles * cost.productsOfBusiestTile
-    cost.vectorInstructionsOfBusiestTile = parts * 8 * (40 + 16 * columns)
+      8 * (keys * (12 + 62) + 100 + combined * 56) + pairs * 8 * 44
     return cost
   }
 

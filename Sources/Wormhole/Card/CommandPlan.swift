@@ -124,23 +124,27 @@ extension Command {
     case Operation.attention:
       let command = AttentionCommand(reading: word)
       let rows = command.rows * command.batch, columns = command.heads * command.headColumns
-      let keys = (command.allKeys + command.parts - 1) / command.parts
-      set(&plan, "attention", rows, columns, units: command.units * command.parts)
-      plan.shape += " x \(command.allKeys)"
+      let keys = command.keys
+      set(&plan, "attention", rows, columns, units: command.units)
+      plan.shape += " x \(keys)"
       plan.unit = "1 x \(command.headColumns) x \(keys)"
-      plan.flops = 2 * Self.tileFlops * Double(rows * columns * command.allKeys)
+      plan.flops = 2 * Self.tileFlops * Double(rows * columns * keys)
       // Keys and values, the query, the mask, probabilities.
       let tiles = (2 * keys + 1) * command.headColumns + (command.mask == 0 ? 0 : keys) + keys
       plan.l1Bytes = Int(tiles * 2048 + Buffer.outputDepth * 4096)
-    case Operation.combine:
-      let command = AttentionCommand(reading: word)
-      set(
-        &plan, "combine", command.rows * command.batch, command.heads * command.headColumns,
-        units: command.units * command.combiners)
-      plan.shape += " x \(command.parts) parts"
-      plan.unit = "1 x \(command.combinedColumns)"
-      plan.l1Bytes = Int(
-        command.parts * (command.combinedColumns + 1) * 2048 + Buffer.outputDepth * 4096)
+    case Operation.thinAttention:
+      let command = ThinAttentionCommand(reading: word)
+      let columns = command.heads * command.headColumns, parts = ThinAttentionCommand.parts
+      let keys = (command.allKeys + parts - 1) / parts
+      set(&plan, "attention", command.rows, columns, units: command.units * parts)
+      plan.shape += " x \(command.allKeys)"
+      plan.unit = "1 x \(command.headColumns) x \(keys)"
+      plan.flops = 2 * Self.tileFlops * Double(command.rows * columns * command.allKeys)
+      // Keys, values and masks, queries, probabilities, and what is sent by the parts.
+      let shared = keys * (2 * command.headColumns + (command.mask == 0 ? 0 : command.maskRows))
+      let queries = ThinAttentionCommand.partColumns * command.headColumns
+      let tiles = shared + queries + keys + parts * (2 + command.combinedColumns)
+      plan.l1Bytes = Int(tiles * 2048 + Buffer.outputDepth * 4096)
     default: plan.operation = "nothing"
     }
     return plan

@@ -501,6 +501,33 @@ final class CardProgram: @unchecked Sendable {
     }
   }
 
+  /// Attention of heads that are turned first, and the last segment's keys with them.
+  func attention(
+    _ q: Matrix, _ segments: [CommandBuilder.KeySegment], heads: Int, sharedHeads: Int, width: Int,
+    cosine: Matrix, sine: Matrix, mask: Matrix?, scale: Float, into out: Matrix
+  ) throws(PI0Error) {
+    var isDone = false
+    if sharedHeads == 1 && width % 64 == 0 {
+      try emit { (builder) throws(CardError) in
+        isDone = try builder.turnedAttention(
+          q, segments, heads: heads, cosine: cosine, sine: sine, mask: mask, scale: scale,
+          into: out)
+      }
+    }
+    guard !isDone, let own = segments.last else { return }
+    func turned(_ x: Matrix, _ heads: Int) throws(PI0Error) -> Matrix {
+      let out = try makeMatrix([x.rows, x.columns], as: x.format, zeros: false)
+      try rotate(x, heads: heads, width: width, cosine: cosine, sine: sine, into: out)
+      return out
+    }
+    let turnedQ = try turned(q, heads), turnedKeys = try turned(own.keys, sharedHeads)
+    try attention(
+      turnedQ, segments.dropLast() + [.init(keys: turnedKeys, values: own.values)], heads: heads,
+      sharedHeads: sharedHeads, mask: mask, scale: scale, into: out)
+    recycle(turnedQ)
+    recycle(turnedKeys)
+  }
+
   func unary(_ activation: Activation, _ x: Matrix, into out: Matrix) throws(PI0Error) {
     try emit { (builder) throws(CardError) in
       try builder.unary(x, activation: activation.onCard, into: out)

@@ -443,6 +443,43 @@ final class WormholeBackend: Backend {
       query, segments, mask: bias.map(CardProgram.Mask.rows), scale: scale, shape, type)
   }
 
+  func attention(
+    query: Tensor, segments: [KeyValueCache.Layer], rotary: RotaryEmbedding.Table,
+    bias: AttentionBias?, scale: Float, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
+    let (heads, width) = (shape[1], shape[3])
+    guard shape[0] == 1, attentionFits(shape, segments),
+      [bias?.rows, bias?.indices, rotary.cosine, rotary.sine].allSatisfy({ $0?.cardTensor == nil })
+    else {
+      var segments = segments
+      let last = segments.removeLast()
+      segments.append(
+        KeyValueCache.Layer(
+          key: try rotate(last.key, cosine: rotary.cosine, sine: rotary.sine), value: last.value))
+      return try attention(
+        query: rotate(query, cosine: rotary.cosine, sine: rotary.sine), segments: segments,
+        bias: bias, scale: scale, shape: shape, type: type)
+    }
+    return try onCard(
+      [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads
+    ) { (program, out) throws(PI0Error) in
+      let q = try program.heads(of: query)
+      var matrices: [CommandBuilder.KeySegment] = []
+      for segment in segments {
+        matrices.append(
+          .init(
+            keys: try program.heads(of: segment.key), values: try program.heads(of: segment.value)))
+      }
+      try program.attention(
+        q, matrices, heads: heads, sharedHeads: segments[0].key.shape[1], width: width,
+        cosine: program.rotaryTable(rotary.cosine, width: width),
+        sine: program.rotaryTable(rotary.sine, width: width),
+        mask: program.attentionMask(
+          bias.map(CardProgram.Mask.rows), item: 0, rows: shape[2],
+          segments: segments.map { $0.key.shape[2] }), scale: scale, into: out)
+    }
+  }
+
   /// Whether keys and values of a head fit a tile of the card.
   private func attentionFits(_ shape: [Int], _ segments: [KeyValueCache.Layer]) -> Bool {
     let keys = segments.map { $0.key.shape[2] }
