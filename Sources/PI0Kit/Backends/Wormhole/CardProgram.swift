@@ -118,6 +118,17 @@ final class CardProgram: @unchecked Sendable {
     return rows
   }
 
+  /// Keys and values of segments, each as ``heads(of:)``.
+  func heads(
+    of segments: [KeyValueCache.Layer]
+  ) throws(PI0Error) -> [CommandBuilder.KeySegment] {
+    var matrices: [CommandBuilder.KeySegment] = []
+    for segment in segments {
+      matrices.append(.init(keys: try heads(of: segment.key), values: try heads(of: segment.value)))
+    }
+    return matrices
+  }
+
   /// The matrix of an operand `[batch, heads, rows, width]` as ``MatrixLayout/heads``, in bfloat16.
   func heads(of x: Tensor) throws(PI0Error) -> Matrix {
     let (batch, heads, count, width) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])

@@ -464,12 +464,7 @@ final class WormholeBackend: Backend {
       [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads
     ) { (program, out) throws(PI0Error) in
       let q = try program.heads(of: query)
-      var matrices: [CommandBuilder.KeySegment] = []
-      for segment in segments {
-        matrices.append(
-          .init(
-            keys: try program.heads(of: segment.key), values: try program.heads(of: segment.value)))
-      }
+      let matrices = try program.heads(of: segments)
       try program.attention(
         q, matrices, heads: heads, sharedHeads: segments[0].key.shape[1], width: width,
         cosine: program.rotaryTable(rotary.cosine, width: width),
@@ -502,12 +497,7 @@ final class WormholeBackend: Backend {
       inParts: !isTogether
     ) { (program, out) throws(PI0Error) in
       let q = try program.heads(of: query)
-      var matrices: [CommandBuilder.KeySegment] = []
-      for segment in segments {
-        matrices.append(
-          .init(
-            keys: try program.heads(of: segment.key), values: try program.heads(of: segment.value)))
-      }
+      let matrices = try program.heads(of: segments)
       if isTogether {
         try program.attention(
           q, matrices, heads: heads, sharedHeads: sharedHeads, batch: batch,
