@@ -64,6 +64,12 @@ class Peer:
         self.process.wait()
 
 
+def pi0(program, device, checkpoint, inputs, threads, *options, name="PI0Kit"):
+    """Our side: a policy on one of pi0's devices."""
+    command = [program, "bench", "--serve", "--device", device, "--checkpoint", checkpoint, "--inputs", inputs]
+    return Peer(name, [*command, *options], threads)
+
+
 class Comparison:
     """Samples of both sides in turn."""
 
