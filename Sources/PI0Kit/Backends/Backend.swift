@@ -186,11 +186,20 @@ extension Backend {
     query: Tensor, segments: [KeyValueCache.Layer], rotary: RotaryEmbedding.Table,
     bias: AttentionBias?, scale: Float, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor {
+    try attention(
+      turning: query, segments, by: rotary, bias: bias, scale: scale, shape: shape, type: type)
+  }
+
+  /// The same, operation by operation.
+  func attention(
+    turning query: Tensor, _ segments: [KeyValueCache.Layer], by rotary: RotaryEmbedding.Table,
+    bias: AttentionBias?, scale: Float, shape: [Int], type: ElementType
+  ) throws(PI0Error) -> Tensor {
     var segments = segments
-    let last = segments.count - 1
-    segments[last] = KeyValueCache.Layer(
-      key: try rotate(segments[last].key, cosine: rotary.cosine, sine: rotary.sine),
-      value: segments[last].value)
+    let last = segments.removeLast()
+    segments.append(
+      KeyValueCache.Layer(
+        key: try rotate(last.key, cosine: rotary.cosine, sine: rotary.sine), value: last.value))
     return try attention(
       query: rotate(query, cosine: rotary.cosine, sine: rotary.sine), segments: segments,
       bias: bias, scale: scale, shape: shape, type: type)

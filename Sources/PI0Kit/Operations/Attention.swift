@@ -46,12 +46,7 @@ extension Tensor {
       "attention",
       [("query", query), ("bias", bias?.rows), ("indices", bias?.indices)]
         + segments.flatMap { [("key", $0.key), ("value", $0.value)] })
-    let (keys, type) = try check.attention(query, segments)
-    if let bias {
-      try check.require(
-        bias.rows.shape[1] == keys && bias.indices.shape == [query.shape[0], query.shape[2]],
-        "the bias must be of [batch, rows] queries and as many keys")
-    }
+    let type = try check.attention(query, segments, bias)
     return try check.backend.attention(
       query: query, segments: segments, bias: bias,
       scale: 1 / Float(query.shape[3]).squareRoot(), shape: query.shape, type: type)
@@ -69,12 +64,7 @@ extension Tensor {
         ("query", query), ("cosine", rotary.cosine), ("sine", rotary.sine), ("bias", bias?.rows),
         ("indices", bias?.indices),
       ] + segments.flatMap { [("key", $0.key), ("value", $0.value)] })
-    let (keys, type) = try check.attention(query, segments)
-    if let bias {
-      try check.require(
-        bias.rows.shape[1] == keys && bias.indices.shape == [query.shape[0], query.shape[2]],
-        "the bias must be of [batch, rows] queries and as many keys")
-    }
+    let type = try check.attention(query, segments, bias)
     let table = [query.shape[0], query.shape[2], query.shape[3] / 2]
     try check.require(
       segments.last?.key.shape[2] == query.shape[2] && query.shape[3] % 2 == 0
@@ -117,5 +107,18 @@ extension OperandCheck {
     try require(
       kvHeads > 0 && heads % kvHeads == 0, "the number of kv heads must divide that of the heads")
     return (keys, type)
+  }
+
+  /// The same with a bias, which must fit them.
+  fileprivate func attention(
+    _ query: Tensor, _ segments: [KeyValueCache.Layer], _ bias: AttentionBias?
+  ) throws(PI0Error) -> ElementType {
+    let (keys, type) = try attention(query, segments)
+    if let bias {
+      try require(
+        bias.rows.shape[1] == keys && bias.indices.shape == [query.shape[0], query.shape[2]],
+        "the bias must be of [batch, rows] queries and as many keys")
+    }
+    return type
   }
 }

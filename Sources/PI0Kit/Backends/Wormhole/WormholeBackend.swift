@@ -451,14 +451,8 @@ final class WormholeBackend: Backend {
     guard shape[0] == 1, attentionFits(shape, segments),
       [bias?.rows, bias?.indices, rotary.cosine, rotary.sine].allSatisfy({ $0?.cardTensor == nil })
     else {
-      var segments = segments
-      let last = segments.removeLast()
-      segments.append(
-        KeyValueCache.Layer(
-          key: try rotate(last.key, cosine: rotary.cosine, sine: rotary.sine), value: last.value))
       return try attention(
-        query: rotate(query, cosine: rotary.cosine, sine: rotary.sine), segments: segments,
-        bias: bias, scale: scale, shape: shape, type: type)
+        turning: query, segments, by: rotary, bias: bias, scale: scale, shape: shape, type: type)
     }
     return try onCard(
       [query] + segments.flatMap { [$0.key, $0.value] }, shape, type, like: query, .heads
