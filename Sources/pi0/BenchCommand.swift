@@ -11,7 +11,7 @@ struct BenchCommand: ParsableCommand {
 
       Example: pi0 bench --runs 200
       Example: pi0 bench --device emulator --profile out.json
-      Example: pi0 bench --device emulator --tiles 72 --checkpoint pi0_base --plan
+      Example: pi0 bench --device emulator --tiles 72 --checkpoint pi0_base --plan --tokens 40
       """)
 
   @Option(
@@ -45,9 +45,15 @@ struct BenchCommand: ParsableCommand {
 
   @Flag(
     help: ArgumentHelp(
-      "On a card: what each command of an inference with three cameras and twelve tokens is, what it moves and "
-        + "takes at least; of the suffix embedding without --checkpoint."))
+      "On a card: what each command of an inference is, what it moves and takes at least; of the suffix "
+        + "embedding without --checkpoint."))
   var plan = false
+
+  @Option(help: ArgumentHelp("Cameras of the inference of --plan, 1 to 3.", valueName: "n"))
+  var cameras = 3
+
+  @Option(help: ArgumentHelp("Tokens of its prompt.", valueName: "n"))
+  var tokens = BenchStages.prompt
 
   @Flag(
     help: ArgumentHelp(
@@ -62,6 +68,8 @@ struct BenchCommand: ParsableCommand {
       throw ValidationError("--runs must be 1 to 1000000.")
     }
     guard (threads ?? 1) > 0 else { throw ValidationError("--threads must be 1 or more.") }
+    guard (1...3).contains(cameras) else { throw ValidationError("--cameras must be 1 to 3.") }
+    guard tokens > 0 else { throw ValidationError("--tokens must be 1 or more.") }
   }
 
   /// Milliseconds of one part.
@@ -124,7 +132,7 @@ struct BenchCommand: ParsableCommand {
 
   private func printPlan(of stages: BenchStages, on device: Device) throws {
     var progress = ProgressLine()
-    try stages.prepare(runs: estimate) { progress.show($0) }
+    try stages.prepare(cameras: cameras, tokens: tokens, runs: estimate) { progress.show($0) }
     progress.finish()
     guard let report = device.traceReports.last else {
       throw ValidationError("--plan is for cards; choose --device emulator.")

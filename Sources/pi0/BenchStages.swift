@@ -28,6 +28,9 @@ final class BenchStages {
     Stage(name: "actions_1", title: "actions, 1 camera, 12 tokens"),
   ]
 
+  /// Tokens of the prompt that are there when actions are sampled.
+  static let prompt = 12
+
   let device: Device
   private let inputs: Inputs
   private let suffixEmbedder: SuffixEmbedder
@@ -55,15 +58,18 @@ final class BenchStages {
 
   var stages: [Stage] { Self.embedders + (policy == nil ? [] : Self.policies) }
 
-  /// Makes ready what ``run(_:)`` of all actions needs, or of the suffix embedding where there is no policy; runs it
-  /// too where asked for.
-  func prepare(runs: Bool, onProgress: (PolicyProgress) -> Void) throws {
+  /// Makes ready what the actions for so many cameras and tokens need, or the suffix embedding where there is no policy;
+  /// computes them too where asked for.
+  func prepare(
+    cameras: Int, tokens: Int, runs: Bool, onProgress: (PolicyProgress) -> Void
+  ) throws {
     guard let policy else {
       _ = try run("suffix")
       return
     }
-    try policy.prepare(for: inputs.observed(cameras: 3, policy), onProgress: onProgress)
-    if runs { _ = try run("actions_3") }
+    let observed = try inputs.observed(cameras: cameras, tokens: tokens, policy)
+    try policy.prepare(for: observed, onProgress: onProgress)
+    if runs { _ = try policy.sampleActions(observed, noise: inputs.noise) }
   }
 
   /// Carries out a part once; what it returns gives the result's values, to be compared.
@@ -112,7 +118,7 @@ final class BenchStages {
     case "actions_1", "actions_2", "actions_3":
       let cameras = stage.last?.wholeNumberValue ?? 0
       return try policy.sampleActions(
-        inputs.observed(cameras: cameras, policy), noise: inputs.noise)
+        inputs.observed(cameras: cameras, tokens: Self.prompt, policy), noise: inputs.noise)
     default: throw PI0Error.input("there is no part \(stage) to time")
     }
   }
@@ -135,9 +141,6 @@ final class BenchStages {
 
 /// What the parts are given: random, or the file's that PyTorch gets too.
 private struct Inputs {
-  /// Tokens of the prompt that are there when actions are sampled.
-  static let prompt = 12
-
   let frames: [RGBImage]
   /// The frames as floats.
   let images: [Tensor]
@@ -188,12 +191,12 @@ private struct Inputs {
     try Tensor.normal([count], seed: seed).floats().map { UInt8(min(max($0 * 64 + 128, 0), 255)) }
   }
 
-  /// Some of the cameras and a short prompt.
-  func observed(cameras: Int, _ policy: Policy) throws -> PolicyInputs {
-    let names = policy.configuration.cameras.prefix(cameras)
+  /// Some of the cameras, and a prompt that begins again where it is longer than the one there is.
+  func observed(cameras: Int, tokens count: Int, _ policy: Policy) throws -> PolicyInputs {
+    let names = policy.configuration.cameras.prefix(cameras), tokens = try tokens.int32s()
     return try Observation(
       images: Dictionary(uniqueKeysWithValues: zip(names, frames)),
-      state: state.floats(), tokens: Array(tokens.int32s().prefix(Self.prompt))
+      state: state.floats(), tokens: (0..<count).map { tokens[$0 % tokens.count] }
     ).inputs(for: policy.configuration, on: policy.device)
   }
 }
