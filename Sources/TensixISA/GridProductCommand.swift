@@ -97,6 +97,8 @@ package struct GridProductCommand {
   // MARK: What follows from it
 
   @inline(__always) package var isGated: Bool { factor != 0 }
+  /// Bias and residual have eight bits, whatever weights have.
+  @inline(__always) package var addendPhases: UInt32 { max(2, phases) }
   @inline(__always) package var chunks: UInt32 { (inner + chunk - 1) / chunk }
   /// Batches of a row's activations in a chunk of `steps`.
   @inline(__always) package func leftBatches(steps: UInt32) -> UInt32 {

@@ -12,8 +12,8 @@ package struct ThinAttentionCommand {
   package static var parts: UInt32 { 4 }
   /// Columns of the grid that a part has; as many units there are for each row of it, at most.
   package static var partColumns: UInt32 { TileGrid.columns / parts }
-  /// Tiles of keys that a part may have: their scores are in Dst together.
-  package static var maximumKeys: UInt32 { 7 }
+  /// Tiles of keys that a part may have.
+  package static var maximumKeys: UInt32 { 12 }
   /// Tiles of keys, values and masks that a part may have.
   package static var sharedTiles: UInt32 { 256 }
 
@@ -90,6 +90,11 @@ package struct ThinAttentionCommand {
   @inline(__always) package var combinedColumns: UInt32 { headColumns / Self.parts }
   /// Pairs of a head's columns that are turned together: half a head apart.
   @inline(__always) package var pairs: UInt32 { headColumns / 2 }
+
+  /// Tiles of a part's keys whose scores are in Dst together: all where that has room for them, or else sets of
+  /// so many. The maximum of all is known when each set's scores have been there; then those of all sets but the last
+  /// come again.
+  @inline(__always) package static func setSize(of keys: UInt32) -> UInt32 { keys <= 7 ? keys : 4 }
 
   /// First key of a part, and where the last one ends.
   @inline(__always) package func firstKey(of part: UInt32) -> UInt32 {

@@ -35,12 +35,17 @@ struct AttentionRoutines {
 }
 
 /// Of all lanes, times -scale, in bfloat16: any number near the maximum will do, if all use the same. It goes to a strip of
-/// the tile `tile` tiles behind.
-@inline(never) func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32) {
+/// the tile `tile` tiles behind, where the smaller one stays unless it is the first.
+@inline(never)
+func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32, isFirst: Bool = true) {
   combineRow(push) { vector(push, VectorUnit.sort(larger: 0, smaller: 1)) }
   vector(push, VectorUnit.multiply(0, 0, 7))
   push(VectorUnit.shiftRight(0, 16))
   push(VectorUnit.shiftLeft(0, 16))
+  if !isFirst {
+    push(VectorUnit.load(1, row: vectorRow(tile, 0, 0)))
+    vector(push, VectorUnit.sort(larger: 1, smaller: 0))
+  }
   push(VectorUnit.store(0, row: vectorRow(tile, 0, 0)))
   push(VectorUnit.store(0, row: vectorRow(tile, 0, 1)))
 }

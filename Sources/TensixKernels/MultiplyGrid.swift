@@ -20,19 +20,28 @@ func multiplyGrid(_ command: GridProductCommand) {
       awaitUnpacked()
     }
     let tiles = command.accumulators(block)
-    let steps = block.endsSum ? block.steps + addends : block.steps
-    for _ in 0..<steps {
-      if queued == most {
-        Thread.take(Semaphore.multiplied)
-        queued -= 1
+    func multiply(_ steps: UInt32) {
+      for _ in 0..<steps {
+        if queued == most {
+          Thread.take(Semaphore.multiplied)
+          queued -= 1
+        }
+        for tile in 4 * half..<4 * half + tiles {
+          selectDst(tile)
+          Thread.push(Tensix.mop())
+        }
+        Thread.push(Tensix.setrwcZero(release: 2))
+        Thread.push(Tensix.sempost(Semaphore.multiplied))
+        queued += 1
       }
-      for tile in 4 * half..<4 * half + tiles {
-        selectDst(tile)
-        Thread.push(Tensix.mop())
-      }
-      Thread.push(Tensix.setrwcZero(release: 2))
-      Thread.push(Tensix.sempost(Semaphore.multiplied))
-      queued += 1
+    }
+    if command.addendPhases != command.phases, block.endsSum, addends != 0 {
+      multiply(block.steps)
+      programLoop(Replay.product, phases: command.addendPhases, release: 1)
+      multiply(addends)
+      programLoop(Replay.product, phases: command.phases, release: 1)
+    } else {
+      multiply(block.endsSum ? block.steps + addends : block.steps)
     }
     Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.sync))
     Thread.push(Tensix.sempost(Semaphore.mathToPack))

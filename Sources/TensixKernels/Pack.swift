@@ -128,10 +128,13 @@ func packThinAttention(_ command: ThinAttentionCommand) {
     }
   }
   guard share.hasUnit else { return }
-  for key in 0..<share.keys {
-    if key == 4 { release() }
-    if key & 3 == 0 { awaitMath() }
-    packTile(key, to: Buffer.probabilities(key), bfloat16)
+  share.forEachSet { first, count in
+    if first + count != share.keys { releaseAll() }
+    for tile in 0..<count {
+      if tile == 4 { release() }
+      if tile & 3 == 0 { awaitMath() }
+      packTile(tile, to: Buffer.probabilities(first + tile), bfloat16)
+    }
   }
   packTile(7, bfloat16)  // their maxima
   releaseAll()

@@ -1,4 +1,5 @@
-// Math thread: attention of few rows. A part's scores are in tiles 0 to 6 of Dst, minus their maximum in 7.
+// Math thread: attention of few rows. Scores of a part's keys, or of a set of them, are in tiles 0 to 6 of Dst, minus
+// their maximum in 7.
 
 /// Tiles of Dst where parts are combined.
 private enum Parts {
@@ -73,8 +74,9 @@ private func keptRoutine(_ count: UInt32, from first: UInt32, after other: Routi
   }
 }
 
-/// The maximum of a strip of `count` tiles, as the other routines leave it.
-private func maximumRoutine(_ count: UInt32, after other: Routine) -> Routine {
+/// The maximum of a strip of `count` tiles, as the other routines leave it; also of what was there before, unless
+/// these are the first.
+private func maximumRoutine(_ count: UInt32, isFirst: Bool, after other: Routine) -> Routine {
   Routine(after: other) { push in
     push(VectorUnit.load(0))
     push(VectorUnit.load(2, row: vectorRow(0, 0, 1)))
@@ -87,7 +89,7 @@ private func maximumRoutine(_ count: UInt32, after other: Routine) -> Routine {
     }
     push(VectorUnit.nop)
     vector(push, VectorUnit.sort(larger: 0, smaller: 2))
-    settleMaximum(push, to: 7)
+    settleMaximum(push, to: 7, isFirst: isFirst)
   }
 }
 
@@ -114,36 +116,52 @@ func attendThin(_ command: ThinAttentionCommand) {
   programLoop(Replay.product, phases: 3, release: 1)
   if command.isTurned { turnPairs(share.queryPairs(command) + share.keyPairs(command)) }
   guard share.hasUnit else { return }
-  attend(
-    keys: share.keys, columns: command.headColumns,
-    terms: command.headColumns + (command.mask != 0 ? 1 : 0), scale: command.scale)
-}
-
-@inline(never)
-private func attend(keys: UInt32, columns: UInt32, terms: UInt32, scale: UInt32) {
+  let terms = command.headColumns + (command.mask != 0 ? 1 : 0), scale = command.scale
   let routines = AttentionRoutines()
-  let kept = keptRoutine(keys, from: 0, after: routines.exponentiate)
-  let maximum = maximumRoutine(keys, after: kept)
   takeDst()
-  Thread.push(Tensix.zeroaccHalf(0))
   Thread.push(Tensix.zeroaccHalf(1))
   setProductModes(transposed: true)
-  for _ in 0..<terms { kept() }
-  Thread.drain()
-  beginVector()
-  setVectorRegister(7, scale ^ 0x8000_0000)
-  forEachStrip(maximum)
-  endVector(transposed: true)
-  let half = min(keys, 4)
-  exponentiate(scale, from: 0, half, routines)
-  finish()
-  if keys > half {
-    exponentiate(scale, from: half, keys - half, routines)
+  let size = ThinAttentionCommand.setSize(of: share.keys)
+  var first: UInt32 = 0
+  while first < share.keys {
+    let count = min(size, share.keys - first)
+    let kept = score(terms, count, after: routines)
+    let maximum = maximumRoutine(count, isFirst: first == 0, after: kept)
+    beginVector()
+    setVectorRegister(7, scale ^ 0x8000_0000)
+    forEachStrip(maximum)
+    endVector(transposed: true)
+    first += size
+  }
+  share.forEachSet { first, count in
+    if first + count != share.keys {
+      takeDst()
+      _ = score(terms, count, after: routines)
+    }
+    let half = min(count, 4)
+    exponentiate(scale, from: 0, half, routines)
     finish()
+    if count > half {
+      exponentiate(scale, from: half, count - half, routines)
+      finish()
+    }
   }
   setProductModes()
-  weighColumns(1 + columns, keys: keys, after: kept)
-  combineParts(columns / ThinAttentionCommand.parts)
+  weighColumns(1 + command.headColumns, keys: share.keys, after: routines.exponentiate)
+  combineParts(command.combinedColumns)
+}
+
+/// q k^T + mask of `count` tiles of keys, a term for each column and one for the mask. The routine is in use no more.
+@inline(never)
+private func score(
+  _ terms: UInt32, _ count: UInt32, after routines: AttentionRoutines
+) -> Routine {
+  Thread.drain()
+  let kept = keptRoutine(count, from: 0, after: routines.exponentiate)
+  Thread.push(Tensix.zeroaccHalf(0))
+  for _ in 0..<terms { kept() }
+  Thread.drain()
+  return kept
 }
 
 @inline(never) private func turnPairs(_ count: UInt32) {

@@ -45,6 +45,19 @@ struct ThinAttentionShare {
     (head, row) = (number / command.rows, number % command.rows)
   }
 
+  /// The sets whose scores are exponentiated: the last, which is there, then those that come again.
+  @inline(__always) func forEachSet(_ body: (_ first: UInt32, _ count: UInt32) -> Void) {
+    let size = ThinAttentionCommand.setSize(of: keys)
+    let last = (keys - 1) / size * size
+    var first = last, next: UInt32 = 0
+    while true {
+      body(first, min(size, keys - first))
+      if next == last { return }
+      first = next
+      next += size
+    }
+  }
+
   /// The tile of another part that has the same unit.
   @inline(__always) func tile(of part: UInt32) -> UInt32 {
     Memory[

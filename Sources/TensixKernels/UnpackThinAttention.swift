@@ -53,7 +53,15 @@ func unpackThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   guard share.hasUnit else { return }
   let packed = Memory[Control.probabilities] &+ 1
   setTransposed(true)
-  unpackScores(command, share)
+  let size = ThinAttentionCommand.setSize(of: share.keys)
+  var first: UInt32 = 0
+  while first < share.keys {
+    unpackScores(command, share, first, min(size, share.keys - first))
+    first += size
+  }
+  share.forEachSet { first, count in
+    if first + count != share.keys { unpackScores(command, share, first, count) }
+  }
   setTransposed(false)
   Memory.wait(Control.probabilities) { $0 == packed }
   unpackColumns(command, share)
@@ -103,24 +111,24 @@ func unpackThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   }
 }
 
-/// q k^T: a tile of q stays while those of k pass; then the identity while their masks do.
+/// q k^T of some keys: a tile of q stays while those of k pass; then the identity while their masks do.
 @inline(never) private func unpackScores(
-  _ command: ThinAttentionCommand, _ share: ThinAttentionShare
+  _ command: ThinAttentionCommand, _ share: ThinAttentionShare, _ first: UInt32, _ count: UInt32
 ) {
   let columns = command.headColumns
   set(distance: columns)
   set(b: command.query(share.unit, 0))
   for column in 0..<columns {
-    set(a: command.key(0, column), distance: columns)
-    unpackNext(share.keys)
+    set(a: command.key(first, column), distance: columns)
+    unpackNext(count)
     if column & 7 == 7 { finishUnpacking() }
   }
   if command.mask != 0 {
     let row = command.maskRows == 1 ? 0 : share.row
     set(distance: command.maskRows)
     set(b: Buffer.identity)
-    set(a: share.mask(command, 0) + 2048 * row, distance: command.maskRows)
-    unpackNext(share.keys)
+    set(a: share.mask(command, first) + 2048 * row, distance: command.maskRows)
+    unpackNext(count)
   }
   finishUnpacking()
 }

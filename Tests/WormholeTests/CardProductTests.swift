@@ -12,7 +12,7 @@ final class CardProductTests: DeviceTestCase {
   ) throws {
     let card = try card()
     // With weights in bfp8, activations lose the last of their eight bits.
-    let rms = rms ?? (format == .bfp8 ? 0.005 : 0.003)
+    let rms = rms ?? (format.isShared ? 0.005 : 0.003)
     var values = Values(seed: seed)
     let x = values.array(rows * inner)
     let w = values.array(inner * columns, scale: 2 / Float(inner).squareRoot())
@@ -26,7 +26,7 @@ final class CardProductTests: DeviceTestCase {
       try builder.linear(
         a, weight, bias: biasMatrix, residual: residualMatrix, activation: activation, into: out)
     }
-    let used = format == .bfp8 ? try card.download(weight) : w
+    let used = format.isShared ? try card.download(weight) : w
     var want = product(x, used, rows: rows, inner: inner, columns: columns)
     for i in want.indices {
       if bias { want[i] += b[i % columns] }
@@ -105,6 +105,8 @@ final class CardProductTests: DeviceTestCase {
     }
     try check(rows: 257, inner: 32, columns: 64, bias: false)
     try check(rows: 350, inner: 64, columns: 640, activation: .gelu, weight: .bfp8)
+    try check(rows: 350, inner: 320, columns: 640, residual: true, weight: .bfp8LoFi)
+    try check(rows: 51, inner: 320, columns: 640, residual: true, weight: .bfp8LoFi)
     try check(
       rows: 350, inner: 64, columns: 640, activation: .silu, weight: .bfp8, out: .float32)
   }
@@ -130,7 +132,7 @@ final class CardProductTests: DeviceTestCase {
   func testGatedProduct() throws {
     let card = try card()
     let (rows, inner, columns) = (350, 128, 400)
-    for format in [TileFormat.bfp8, .bfloat16] {
+    for format in [TileFormat.bfp8, .bfp8LoFi, .bfloat16] {
       var values = Values(seed: 5)
       let x = values.array(rows * inner)
       let a = try card.matrix(x, rows: rows, columns: inner)
@@ -150,7 +152,7 @@ final class CardProductTests: DeviceTestCase {
       }
       assertClose(
         try card.download(out), zip(products[0], products[1]).map { gelu($0) * $1 },
-        rms: format == .bfp8 ? 0.008 : 0.004, "\(format)")
+        rms: format.isShared ? 0.008 : 0.004, "\(format)")
       for matrix in [a, out] + weights { card.free(matrix) }
     }
   }

@@ -245,6 +245,8 @@ final class CardRowTests: DeviceTestCase {
     try checkAttention(
       rows: 33, keys: [850, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)
     try checkAttention(
+      rows: 33, keys: [1340, 33], heads: 2, sharedHeads: 1, width: 128, masked: true, turned: true)
+    try checkAttention(
       rows: 51, keys: [140, 51], heads: 8, sharedHeads: 1, width: 256, masked: true, turned: true)
     try checkAttention(
       rows: 70, keys: [40, 70], heads: 3, sharedHeads: 1, width: 128, turned: true)

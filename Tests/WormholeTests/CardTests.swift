@@ -28,6 +28,11 @@ final class CardTests: DeviceTestCase {
       let matrix = try card.matrix(x, rows: rows, columns: columns, .bfp8)
       if x.count > 1 { assertClose(try card.download(matrix), x, rms: 0.01, pcc: 0.9999) }
       card.free(matrix)
+      let short = try card.matrix(x, rows: rows, columns: columns, .bfp8LoFi)
+      let rounded = try card.download(short)
+      if x.count > 1 { assertClose(rounded, x, rms: 0.02, pcc: 0.999) }
+      XCTAssertTrue(rounded.allSatisfy { $0.significandBitPattern & 0x7_FFFF == 0 })
+      card.free(short)
     }
   }
 

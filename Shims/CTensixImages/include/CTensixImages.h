@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "c0307731fecc7e1988291084aef2008dd2106af19d76469ca96808d27ed618fc";
+    "248730a362ede833947e5b067c4a9c59d7b4e3c0892e2b4c8050d6c57b834558";
 
 /// Where a function begins.
 struct tx_function {

@@ -1,12 +1,17 @@
 internal import TensixISA
 
 extension CommandBuilder {
+  /// Whether products of `a` are laid over the whole grid of tiles.
+  package static func hasManyRows(_ a: Matrix, gridRows: Int?) -> Bool {
+    guard let gridRows else { return false }
+    return a.format == .bfloat16 && GridPlan.suits(rows: a.tileRows, gridRows: gridRows)
+  }
+
   /// Records a product on the whole grid; false where that is not the way for it.
   mutating func gridProduct(_ product: Product) -> Bool {
     let (a, weight) = (product.a, product.weight)
-    guard let gridRows = card.gridRows, a.format == .bfloat16,
-      weight.format != .float32,
-      GridPlan.suits(rows: a.tileRows, gridRows: gridRows)
+    guard let gridRows = card.gridRows, Self.hasManyRows(a, gridRows: gridRows),
+      weight.format != .float32
     else { return false }
     var shape = GridPlan.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
@@ -34,8 +39,7 @@ extension CommandBuilder {
     var command = GridProductCommand()
     command.bFormat = product.weight.format.code
     command.outFormat = product.out.format.code
-    command.phases = UInt32(
-      product.weight.format == .bfp8 ? Self.gridPhases : Self.phases)
+    command.phases = UInt32(Self.gridPhases(product.weight.format))
     command.activation = product.activation.code
     (command.rows, command.columns) = (UInt32(shape.rows), UInt32(shape.columns))
     (command.inner, command.chunk) = (UInt32(shape.inner), UInt32(plan.chunk))
@@ -58,8 +62,8 @@ extension CommandBuilder {
   ) -> CommandCost {
     let outputs = shape.rows * shape.columns, matrices = shape.isGated ? 2 : 1
     let extra = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
-    let steps = matrices * shape.inner + extra
-    let instructions = 16 * Int(command.phases)
+    let instructions =
+      16 * (matrices * shape.inner * Int(command.phases) + extra * Int(command.addendPhases))
     let busiest =
       min(plan.tileRows, shape.rows) * min(plan.tileColumns, shape.columns)
     var cost = CommandCost()
@@ -72,8 +76,8 @@ extension CommandBuilder {
     cost.nocBytesOfBusiestTile =
       plan.tileRows * shape.inner * 2048
       + matrices * plan.tileColumns * shape.inner * shape.weightBytes + extra * busiest * 2048
-    cost.products = outputs * steps * instructions
-    cost.productsOfBusiestTile = busiest * steps * instructions
+    cost.products = outputs * instructions
+    cost.productsOfBusiestTile = busiest * instructions
     cost.matrixTiles =
       min(shape.gridRows, (shape.rows + plan.tileRows - 1) / plan.tileRows)
       * ((shape.columns + plan.tileColumns - 1) / plan.tileColumns)

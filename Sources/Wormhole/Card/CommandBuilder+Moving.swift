@@ -88,7 +88,7 @@ extension CommandBuilder {
     }
     let count = a.rows * a.columns
     guard count == out.rows * out.columns, count <= 1 << 31, a.format == out.format,
-      a.format != .bfp8, a.base != out.base
+      !a.format.isShared, a.base != out.base
     else { throw error("reshape", "\(text(a)) into \(text(out))") }
     var command = ReshapeCommand()
     command.format = a.format.code
@@ -135,7 +135,7 @@ extension CommandBuilder {
   private func check(
     _ call: String, _ a: Matrix, into out: Matrix, _ target: Target, _ numbers: [Int]
   ) throws(CardError) {
-    guard a.format == out.format, a.format != .bfp8, a.base != out.base else {
+    guard a.format == out.format, !a.format.isShared, a.base != out.base else {
       throw error(call, "\(text(a)) into \(text(out))\(a.base == out.base ? " itself" : "")")
     }
     // No sum or product below leaves Int.

@@ -17,9 +17,9 @@ extension CommandBuilder {
   ) throws(CardError) {
     let call = "normalize"
     let room = Int(Buffer.leftDepth) * 2048 / x.format.tileBytes
-    try require(x.format != .bfp8 && x.tileColumns <= room, call, x)
+    try require(!x.format.isShared && x.tileColumns <= room, call, x)
     try require(
-      out.format != .bfp8 && out.rows == x.rows && out.columns == x.columns, call, x, out)
+      !out.format.isShared && out.rows == x.rows && out.columns == x.columns, call, x, out)
     for row in [weight, bias] {
       guard let row else { continue }
       try require(
@@ -149,7 +149,7 @@ extension CommandBuilder {
     into out: Matrix
   ) throws(CardError) {
     let call = "rotate"
-    try require(x.format != .bfp8 && heads > 0 && x.columns == heads * r.columns, call, x, r)
+    try require(!x.format.isShared && heads > 0 && x.columns == heads * r.columns, call, x, r)
     let width = r.tileColumns
     try require(
       r.format == .bfloat16 && r.rows == r.columns && r.columns == 32 * width && width <= 16
@@ -161,7 +161,7 @@ extension CommandBuilder {
         table)
     }
     try require(
-      out.format != .bfp8 && out.rows == x.rows && out.columns == x.columns, call, x, out)
+      !out.format.isShared && out.rows == x.rows && out.columns == x.columns, call, x, out)
     var command = RotateCommand()
     command.format = x.format.code
     command.outFormat = out.format.code
@@ -197,11 +197,44 @@ extension CommandBuilder {
     }
   }
 
-  /// Whether a tile's L1 holds the keys and values of a head, and its mask.
-  package static func attentionFits(keys: [Int], width: Int, masked: Bool = true) -> Bool {
-    let keyTiles = keys.reduce(0) { $0 + ($1 + 31) / 32 }, columns = (width + 31) / 32
-    return keyTiles <= Int(Buffer.probabilityCount)
-      && (2 * keyTiles + 1) * columns + (masked ? keyTiles : 0) <= Int(Buffer.leftDepth)
+  /// What decides whether attention is the card's, in tiles but for heads and samples.
+  package struct AttentionShape {
+    package var batch: Int
+    package var heads: Int
+    package var sharedHeads: Int
+    package var rows: Int
+    package var keys: Int
+    package var columns: Int
+    /// Columns of the mask; 0 without one.
+    package var maskRows: Int
+
+    package init(
+      batch: Int, heads: Int, sharedHeads: Int, rows: Int, keys: [Int], width: Int, maskRows: Int
+    ) {
+      func tiles(_ count: Int) -> Int { (count + 31) / 32 }
+      (self.batch, self.heads, self.sharedHeads) = (batch, heads, sharedHeads)
+      (self.rows, self.columns, self.maskRows) = (tiles(rows), tiles(width), tiles(maskRows))
+      self.keys = keys.reduce(0) { $0 + tiles($1) }
+    }
+
+    /// Whether a tile's L1 holds the keys and values of a head, and its mask.
+    var fitsTile: Bool {
+      keys <= Int(Buffer.probabilityCount)
+        && (2 * keys + 1) * columns + (maskRows == 0 ? 0 : keys) <= Int(Buffer.leftDepth)
+    }
+
+    /// Whether the grid of tiles has room for it with the keys in parts (``ThinAttentionCommand``), all of which have
+    /// keys, and columns to combine.
+    func fitsParts(gridRows: Int?) -> Bool {
+      let parts = Int(ThinAttentionCommand.parts), partKeys = (keys + parts - 1) / parts
+      guard let gridRows, batch == 1, sharedHeads == 1 else { return false }
+      return heads * rows <= gridRows * Int(ThinAttentionCommand.partColumns) && keys >= parts
+        && columns % parts == 0 && columns / parts <= 4
+        && partKeys <= Int(ThinAttentionCommand.maximumKeys)
+        && partKeys * (2 * columns + maskRows) <= Int(ThinAttentionCommand.sharedTiles)
+    }
+
+    package func fits(gridRows: Int?) -> Bool { fitsTile || fitsParts(gridRows: gridRows) }
   }
 
   /// out = softmax(q k^T scale + mask) v of many heads; scores and sums in fp32, probabilities in bfloat16.
@@ -222,11 +255,16 @@ extension CommandBuilder {
     var command = try attentionCommand(
       q, segments, heads: heads, sharedHeads: sharedHeads, batch: batch, mask: mask, scale: scale,
       into: out)
-    if sharedHeads == 1, batch == 1, let thin = thinAttention(command) {
+    if let thin = thinAttention(command) {
       append(Command(cost: cost(of: thin), thin.write))
       return
     }
     let keys = Int(command.keys), width = Int(command.headColumns)
+    guard shape(of: command).fitsTile else {
+      throw error(
+        "attention",
+        "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
+    }
     let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
     let masks = mask == nil ? 0 : 1
     command.sharesKeys =
@@ -330,25 +368,25 @@ extension CommandBuilder {
         mask.format == .bfloat16 && mask.tileRows == keys
           && (mask.tileColumns == 1 || mask.tileColumns == q.tileRows / batch), call, q, mask)
     }
-    guard Self.attentionFits(keys: [32 * keys], width: 32 * width, masked: mask != nil) else {
-      throw error(call, "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
-    }
     return command
   }
 
+  private func shape(of command: AttentionCommand) -> AttentionShape {
+    let tile = 32
+    return AttentionShape(
+      batch: Int(command.batch), heads: Int(command.heads),
+      sharedHeads: Int(command.heads / command.groupHeads), rows: tile * Int(command.rows),
+      keys: [tile * Int(command.keys)], width: tile * Int(command.headColumns),
+      maskRows: command.mask == 0 ? 0 : tile * Int(command.maskRows))
+  }
+
   /// Attention with the keys in parts: with few units, whose keys are all the same, most tiles would have none. Nil
-  /// where L1 has no room for a part, or it has no keys or columns to combine.
+  /// where that does not fit.
   private func thinAttention(_ command: AttentionCommand) -> ThinAttentionCommand? {
-    let parts = ThinAttentionCommand.parts
-    let members = UInt32(tiles) / TileGrid.columns * ThinAttentionCommand.partColumns
-    let keys = (command.keys + parts - 1) / parts, columns = command.headColumns
-    let masks = command.mask == 0 ? 0 : command.maskRows
-    guard isWholeGrid, command.units <= members, command.keys >= parts, columns % parts == 0,
-      columns / parts <= 4, keys <= ThinAttentionCommand.maximumKeys,
-      keys * (2 * columns + masks) <= ThinAttentionCommand.sharedTiles
-    else { return nil }
+    guard shape(of: command).fitsParts(gridRows: card.gridRows) else { return nil }
     var thin = ThinAttentionCommand()
-    (thin.rows, thin.heads, thin.headColumns) = (command.rows, command.heads, columns)
+    (thin.rows, thin.heads) = (command.rows, command.heads)
+    thin.headColumns = command.headColumns
     (thin.firstKeys, thin.secondKeys) = (command.firstKeys, command.secondKeys)
     (thin.q, thin.out) = (command.q, command.out)
     (thin.firstK, thin.firstV) = (command.firstK, command.firstV)

@@ -20,9 +20,16 @@ package struct CommandBuilder {
   static let phases = 3
   /// With weights in float32, whose 11 bits the last phase sees.
   private static let allPhases = 4
-  /// With weights in bfp8 and many rows, where the matrix unit is the limit: weights are whole in the first two
-  /// phases, and activations without the last of their eight bits, which is 0.4 % of a product at most.
-  static let gridPhases = 2
+  /// Where there are many rows, and the matrix unit is the limit. Weights in bfp8 are whole in the first two
+  /// phases, those of five bits in one; and activations without the last of their eight bits, which is 0.4 % of a
+  /// product at most.
+  static func gridPhases(_ weights: TileFormat) -> Int {
+    switch weights {
+    case .bfp8: 2
+    case .bfp8LoFi: 1
+    case .bfloat16, .float32: phases
+    }
+  }
 
   var tiles: Int { card.tiles.count }
   /// All tiles of the card take part.
@@ -65,7 +72,7 @@ package struct CommandBuilder {
   ) throws(CardError) {
     let call = "linear"
     try require(a.columns == weight.rows, call, a, weight)
-    try require(a.format != .bfp8, call, a)
+    try require(!a.format.isShared, call, a)
     try checkAddends(call, bias, residual, rows: a.rows, columns: weight.columns)
     try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: outColumn)
     let phases = weight.format == .float32 ? Self.allPhases : Self.phases
@@ -195,8 +202,8 @@ package struct CommandBuilder {
     activation: Activation = .none, into out: Matrix
   ) throws(CardError) {
     let call = "\(combination)"
-    try require(a.format != .bfp8, call, a)
-    try require(b.format != .bfp8, call, b)
+    try require(!a.format.isShared, call, a)
+    try require(!b.format.isShared, call, b)
     try require(b.rows == a.rows || b.rows == 1, call, a, b)
     try require(b.columns == a.columns || b.columns == 1, call, a, b)
     try checkOutput(call, out, rows: a.rows, columns: a.columns, at: 0)
@@ -235,7 +242,7 @@ package struct CommandBuilder {
     _ a: Matrix, activation: Activation = .none, scale: Float = 1, into out: Matrix
   ) throws(CardError) {
     let call = "unary"
-    try require(a.format != .bfp8 && (scale == 1 || a.format == .float32), call, a)
+    try require(!a.format.isShared && (scale == 1 || a.format == .float32), call, a)
     try checkOutput(call, out, rows: a.rows, columns: a.columns, at: 0)
     if a.format == .float32 {
       reduce(
@@ -454,7 +461,7 @@ package struct CommandBuilder {
   private func checkOutput(
     _ call: String, _ out: Matrix, rows: Int, columns: Int, at column: Int
   ) throws(CardError) {
-    try require(out.format != .bfp8 || call == "copy", call, out)
+    try require(!out.format.isShared || call == "copy", call, out)
     let fits =
       column == 0
       ? columns == out.columns || (columns < out.columns && columns % 32 == 0)

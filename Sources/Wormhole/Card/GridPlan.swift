@@ -84,7 +84,7 @@ struct GridPlan: Hashable {
 
 extension Card {
   /// Rows of the grid of tiles where all of it takes part, as multicasts need it; else nil.
-  var gridRows: Int? {
+  package var gridRows: Int? {
     tiles == transport.layout.tiles
       && tiles.count % Int(TileGrid.columns) == 0
       ? tiles.count / Int(TileGrid.columns) : nil

@@ -35,34 +35,41 @@ enum TileCodec {
             of: values[i].bitPattern, toByteOffset: 4 * (16 * line + i), as: UInt32.self)
         }
       case .bfp8:
-        encodeShared(values, line: line, into: bytes)
+        encodeShared(values, bits: 7, line: line, into: bytes)
+      case .bfp8LoFi:
+        encodeShared(values, bits: 5, line: line, into: bytes)
       }
     }
   }
 
-  /// Sixteen values under their largest exponent, rounded to nearest.
+  /// Sixteen values under their largest exponent, rounded to nearest, to so many significant bits.
   private static func encodeShared(
-    _ values: UnsafeBufferPointer<Float>, line: Int, into bytes: UnsafeMutableRawBufferPointer
+    _ values: UnsafeBufferPointer<Float>, bits: UInt32, line: Int,
+    into bytes: UnsafeMutableRawBufferPointer
   ) {
     var exponent: UInt32 = 0
     for i in 0..<16 { exponent = max(exponent, values[i].bitPattern >> 23 & 0xFF) }
-    // Magnitude m stands for m * 2^(exponent - 127 - 6). Where rounding would give 128 it stays 127,
-    // which costs that value less than the next exponent would cost the other fifteen.
+    // Magnitude m stands for m * 2^(exponent - 127 - 6). Where rounding would give 128 it stays below, 127 with
+    // seven bits, which costs that value less than the next exponent would cost the other fifteen.
     bytes[line] = UInt8(exponent)
+    let largest: UInt32 = 128 - 1 << (7 - bits)
     for i in 0..<16 {
-      let magnitude = min(127, magnitude(values[i], exponent))
+      let magnitude = min(largest, magnitude(values[i], exponent, bits: bits))
       let sign: UInt8 = values[i].sign == .minus && magnitude != 0 ? 0x80 : 0
       bytes[64 + line * 16 + i] = UInt8(magnitude) | sign
     }
   }
 
   /// The value in units of the shared exponent's last place, half up.
-  @inline(__always) private static func magnitude(_ value: Float, _ exponent: UInt32) -> UInt32 {
+  @inline(__always) private static func magnitude(
+    _ value: Float, _ exponent: UInt32, bits count: UInt32
+  ) -> UInt32 {
     let bits = value.bitPattern, own = bits >> 23 & 0xFF
     if own == 0 { return 0 }
-    let shift = 17 + exponent - own
+    let place = 17 + exponent - own, shift = max(place, 24 - count)
     if shift > 25 { return 0 }
-    return ((bits & 0x7F_FFFF | 0x80_0000) &+ 1 << (shift - 1)) >> shift
+    let rounded = ((bits & 0x7F_FFFF | 0x80_0000) &+ 1 << (shift - 1)) >> shift
+    return rounded << (shift - place)
   }
 
   /// The value at a place of a tile.
@@ -76,7 +83,7 @@ enum TileCodec {
     case .float32:
       return Float(
         bitPattern: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
-    case .bfp8:
+    case .bfp8, .bfp8LoFi:
       let magnitude = Float(bytes[64 + index] & 0x7F)
       let unit = Float(sign: .plus, exponent: Int(bytes[index >> 4]) - 133, significand: 1)
       return bytes[64 + index] & 0x80 != 0 ? -magnitude * unit : magnitude * unit

@@ -5,13 +5,18 @@ internal import Wormhole
 public enum CardWeightFormat: String, Sendable, CaseIterable {
   /// 16 bits a weight.
   case bfloat16
-  /// 8 bits a weight and a shared exponent for every 16.
+  /// 8 bits a weight and a shared exponent for every 16. Where a product has many rows, as those of vision and language
+  /// have, weights are rounded to five significant bits, which the matrix unit takes in one pass (LoFi); where it has
+  /// few, as the action expert's, all seven count.
   case bfp8
+  /// The same with all seven bits in every product (HiFi2): the matrix unit takes two passes where rows are many.
+  case bfp8HiFi2 = "bfp8-hifi2"
 
-  var tileFormat: TileFormat {
+  func tileFormat(manyRows: Bool) -> TileFormat {
     switch self {
     case .bfloat16: .bfloat16
-    case .bfp8: .bfp8
+    case .bfp8: manyRows ? .bfp8LoFi : .bfp8
+    case .bfp8HiFi2: .bfp8
     }
   }
 }
@@ -22,6 +27,8 @@ public enum CardWeightFormat: String, Sendable, CaseIterable {
 /// does not wait.
 final class CardSession: Sendable {
   let name: String
+  /// Rows of the card's grid of tiles.
+  let gridRows: Int?
   /// Used by whoever has set `isBusy`.
   nonisolated(unsafe) private let card: Card
   nonisolated(unsafe) private var weights: [WeightKey: Matrix] = [:]
@@ -32,6 +39,7 @@ final class CardSession: Sendable {
 
   init(name: String, card: sending Card) {
     self.name = name
+    gridRows = card.gridRows
     self.card = card
   }
 
@@ -115,6 +123,12 @@ final class CardSession: Sendable {
   enum HeadSide: Hashable {
     case rows(width: Int)
     case columns(width: Int)
+
+    var width: Int {
+      switch self {
+      case .rows(let width), .columns(let width): width
+      }
+    }
   }
   /// Keeps the storage of every key alive, so that no other takes its identity.
   nonisolated(unsafe) private var storages: [TensorStorage] = []

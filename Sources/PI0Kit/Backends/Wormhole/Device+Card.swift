@@ -80,7 +80,7 @@ extension Device {
       }
     }
     let backend = WormholeBackend(
-      session, weights: weights.tileFormat,
+      session, weights: weights,
       activations: activations == .float32 ? .float32 : .bfloat16)
     return Device(name: name, backend: backend)
   }

@@ -11,16 +11,16 @@ internal import Wormhole
 /// softmax alone, and moving elements that are in host memory.
 final class WormholeBackend: Backend {
   let session: CardSession
-  private let weightFormat: TileFormat
+  private let weightFormat: CardWeightFormat
   private let activationFormat: TileFormat
   private let cpu = ReferenceBackend()
 
   var records: Bool { true }
   var takesPixels: Bool { true }
-  var embedderTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8 : .bfloat16 }
-  var policyTolerance: Tolerance { weightFormat == .bfp8 ? .bfp8Policy : .bfloat16Policy }
+  var embedderTolerance: Tolerance { weightFormat == .bfloat16 ? .bfloat16 : .bfp8 }
+  var policyTolerance: Tolerance { weightFormat == .bfloat16 ? .bfloat16Policy : .bfp8Policy }
 
-  init(_ session: CardSession, weights: TileFormat, activations: TileFormat) {
+  init(_ session: CardSession, weights: CardWeightFormat, activations: TileFormat) {
     self.session = session
     weightFormat = weights
     activationFormat = activations
@@ -66,11 +66,10 @@ final class WormholeBackend: Backend {
     }
     return try onCard([x], shape, type, like: x) { (program, out) throws(PI0Error) in
       program.use(gate)
+      let x = try program.matrix(of: x)
       try program.gatedLinear(
-        program.matrix(of: x),
-        gate: self.session.weight(gate, transposed: true, as: self.weightFormat),
-        up: self.session.weight(up, transposed: true, as: self.weightFormat),
-        activation: activation, into: out)
+        x, gate: self.weight(gate, for: x), up: self.weight(up, for: x), activation: activation,
+        into: out)
     }
   }
 
@@ -88,13 +87,21 @@ final class WormholeBackend: Backend {
     return try onCard([x, bias, residual], shape, type, like: x) {
       (program, out) throws(PI0Error) in
       program.use(weight)
+      let x = try program.matrix(of: x)
       try program.linear(
-        program.matrix(of: x),
-        weight: self.session.weight(
-          weight, transposed: true, as: self.weightFormat),
-        bias: program.row(of: bias), residual: residual.map(program.matrix),
+        x, weight: self.weight(weight, for: x), bias: program.row(of: bias), residual: residual.map(program.matrix),
         activation: activation, into: out, weightIsConstant: true)
     }
+  }
+
+  /// The matrix that x is multiplied with; where a head's width is whole tiles, heads are as in the weight.
+  private func weight(
+    _ weight: Tensor, for x: Matrix, heads: CardSession.HeadSide? = nil
+  ) throws(PI0Error) -> Matrix {
+    let format = weightFormat.tileFormat(
+      manyRows: CommandBuilder.hasManyRows(x, gridRows: session.gridRows))
+    let isWhole = (heads?.width ?? 0) % 32 == 0
+    return try session.weight(weight, transposed: true, as: format, heads: isWhole ? nil : heads)
   }
 
   func matmul(
@@ -347,11 +354,9 @@ final class WormholeBackend: Backend {
     let width = shape[3]
     return try onCard([x, bias], shape, type, like: x, .heads) { (program, out) throws(PI0Error) in
       program.use(weight)
+      let x = try program.matrix(of: x)
       try program.linear(
-        program.matrix(of: x),
-        weight: self.session.weight(
-          weight, transposed: true, as: self.weightFormat,
-          heads: width % 32 == 0 ? nil : .columns(width: width)),
+        x, weight: self.weight(weight, for: x, heads: .columns(width: width)),
         bias: program.headRow(of: bias, width: width),
         activation: .none, into: out, weightIsConstant: true)
     }
@@ -389,12 +394,9 @@ final class WormholeBackend: Backend {
     return try onCard([x, bias, residual], shape, type, like: x) {
       (program, out) throws(PI0Error) in
       program.use(weight)
+      let x = try program.heads(of: x)
       try program.linear(
-        program.heads(of: x),
-        weight: self.session.weight(
-          weight, transposed: true, as: self.weightFormat,
-          heads: width % 32 == 0 ? nil : .rows(width: width)),
-        bias: program.row(of: bias), residual: residual.map(program.matrix), activation: .none,
+        x, weight: self.weight(weight, for: x, heads: .rows(width: width)), bias: program.row(of: bias), residual: residual.map(program.matrix), activation: .none,
         into: out, weightIsConstant: true)
     }
   }
@@ -469,11 +471,16 @@ final class WormholeBackend: Backend {
     }
   }
 
-  /// Whether keys and values of a head fit a tile of the card.
+  /// Whether keys and values fit tiles of the card, whatever the mask.
   private func attentionFits(_ shape: [Int], _ segments: [KeyValueCache.Layer]) -> Bool {
     let keys = segments.map { $0.key.shape[2] }
-    return !shape.contains(0) && !keys.contains(0) && segments.count <= 2
-      && CommandBuilder.attentionFits(keys: keys, width: shape[3])
+    guard !shape.contains(0), !keys.contains(0), (1...2).contains(segments.count) else {
+      return false
+    }
+    return CommandBuilder.AttentionShape(
+      batch: shape[0], heads: shape[1], sharedHeads: segments[0].key.shape[1], rows: shape[2],
+      keys: keys, width: shape[3], maskRows: shape[2]
+    ).fits(gridRows: session.gridRows)
   }
 
   private func attention(
