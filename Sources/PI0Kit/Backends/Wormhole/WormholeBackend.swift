@@ -89,8 +89,8 @@ final class WormholeBackend: Backend {
       program.use(weight)
       let x = try program.matrix(of: x)
       try program.linear(
-        x, weight: self.weight(weight, for: x), bias: program.row(of: bias), residual: residual.map(program.matrix),
-        activation: activation, into: out, weightIsConstant: true)
+        x, weight: self.weight(weight, for: x), bias: program.row(of: bias),
+        residual: residual.map(program.matrix), activation: activation, into: out, weightIsConstant: true)
     }
   }
 
@@ -396,7 +396,8 @@ final class WormholeBackend: Backend {
       program.use(weight)
       let x = try program.heads(of: x)
       try program.linear(
-        x, weight: self.weight(weight, for: x, heads: .rows(width: width)), bias: program.row(of: bias), residual: residual.map(program.matrix), activation: .none,
+        x, weight: self.weight(weight, for: x, heads: .rows(width: width)),
+        bias: program.row(of: bias), residual: residual.map(program.matrix), activation: .none,
         into: out, weightIsConstant: true)
     }
   }
