@@ -90,7 +90,8 @@ final class WormholeBackend: Backend {
       let x = try program.matrix(of: x)
       try program.linear(
         x, weight: self.weight(weight, for: x), bias: program.row(of: bias),
-        residual: residual.map(program.matrix), activation: activation, into: out, weightIsConstant: true)
+        residual: residual.map(program.matrix), activation: activation, into: out,
+        weightIsConstant: true)
     }
   }
 
