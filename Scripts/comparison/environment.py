@@ -57,16 +57,22 @@ def versions():
         for name in ("torch", "transformers", "lerobot"))
 
 
-def checkpoint(depth=None):
-    """A random policy of full size in bfloat16, written once; with `depth`, of fewer layers."""
+def checkpoint(depth=None, vision=None):
+    """A random policy of full size in bfloat16, written once; with `depth`, language model and expert of so
+    many layers, with `vision` the vision tower."""
     from fixtures import checkpoint as random
 
-    path = WORK / ("full" if depth is None else f"depth-{depth}") / "model.safetensors"
+    name = "full" if depth is None else f"depth-{depth}"
+    if vision is not None:
+        name += f"-vision-{vision}"
+    path = WORK / name / "model.safetensors"
     if not path.exists():
         print(f"writing {path}", file=sys.stderr)
         sizes = random.full_size(False, "bfloat16")
         if depth is not None:
             sizes["vlm"]["depth"] = sizes["expert"]["depth"] = depth
+        if vision is not None:
+            sizes["vis_depth"] = vision
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
         random.write(unfinished, sizes)
