@@ -24,7 +24,7 @@ package struct GridProductCommand {
   /// Tiles summed over, and how many of them at a time.
   package var inner: UInt32 = 0
   package var chunk: UInt32 = 0
-  /// Output tiles of a row and of a column of the grid; the last ones have what is left.
+  /// Output tiles of a row and of a column of the grid; the last ones have less.
   package var tileRows: UInt32 = 0
   package var tileColumns: UInt32 = 0
   /// Output columns of a group, at most; 4 accumulators.
@@ -42,61 +42,85 @@ package struct GridProductCommand {
   /// A bfloat16 matrix of `columns` tiles a row; 0 stands for none.
   package var residual: UInt32 = 0
   package var out: UInt32 = 0
-  /// Lengths of rows in tiles.
-  package var aStride: UInt32 = 0
-  package var bStride: UInt32 = 0
+  /// Length of a row of `out` in tiles.
   package var outStride: UInt32 = 0
   /// Where the first output tile stands.
   package var outColumn: UInt32 = 0
   /// The first row, of a, residual and out.
   package var firstRow: UInt32 = 0
 
+  /// Products of the same `a` with up to three matrices are one command, with a bias for each or none, and nothing else
+  /// added: `columns` counts those of all, these how many the first and the second have. Results are as wide as their
+  /// matrices.
+  package var firstColumns: UInt32 = 0
+  package var secondColumns: UInt32 = 0
+  package var secondB: UInt32 = 0
+  package var secondOut: UInt32 = 0
+  package var secondBias: UInt32 = 0
+  package var thirdB: UInt32 = 0
+  package var thirdOut: UInt32 = 0
+  package var thirdBias: UInt32 = 0
+
   package init() {}
 
-  /// The layout, word by word; ``write(_:)`` is its mirror.
+  /// The layout, word by word; ``write(_:)`` is its mirror. Three words mean the third matrix where products are joined.
   @inline(__always) package init(reading word: (UInt32) -> UInt32) {
     let first = word(0)
+    width = first >> 8 & 0xF
     bFormat = first >> 12 & 0xF
     outFormat = first >> 16 & 0xF
     phases = first >> 20 & 0xF
     activation = first >> 24 & 0x7
+    tileRows = first >> 28
     (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
     (inner, chunk) = (word(2) & 0xFFFF, word(2) >> 16)
-    (tileRows, tileColumns) = (word(3) & 0xFFFF, word(3) >> 16)
+    (firstRow, tileColumns) = (word(3) & 0xFFFF, word(3) >> 16)
     (leftDepth, rightDepth) = (word(4) & 0xFFFF, word(4) >> 16)
-    (width, firstRow) = (word(5) & 0xFFFF, word(5) >> 16)
+    (firstColumns, secondColumns) = (word(5) & 0xFFFF, word(5) >> 16)
     a = word(6)
     b = word(7)
-    factor = word(8)
+    out = word(8)
     bias = word(9)
-    residual = word(10)
-    out = word(11)
-    (aStride, bStride) = (word(12) & 0xFFFF, word(12) >> 16)
-    (outStride, outColumn) = (word(13) & 0xFFFF, word(13) >> 16)
+    secondB = word(10)
+    secondOut = word(11)
+    secondBias = word(12)
+    if isJoined {
+      thirdB = word(13)
+      thirdOut = word(14)
+      thirdBias = word(15)
+      outStride = firstColumns
+    } else {
+      factor = word(13)
+      residual = word(14)
+      (outStride, outColumn) = (word(15) & 0xFFFF, word(15) >> 16)
+    }
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
     let formats = bFormat << 12 | outFormat << 16
-    store(0, Operation.gridProduct | formats | phases << 20 | activation << 24)
+    let shares = width << 8 | tileRows << 28
+    store(0, Operation.gridProduct | formats | phases << 20 | activation << 24 | shares)
     store(1, rows | columns << 16)
     store(2, inner | chunk << 16)
-    store(3, tileRows | tileColumns << 16)
+    store(3, firstRow | tileColumns << 16)
     store(4, leftDepth | rightDepth << 16)
-    store(5, width | firstRow << 16)
+    store(5, firstColumns | secondColumns << 16)
     store(6, a)
     store(7, b)
-    store(8, factor)
+    store(8, out)
     store(9, bias)
-    store(10, residual)
-    store(11, out)
-    store(12, aStride | bStride << 16)
-    store(13, outStride | outColumn << 16)
-    for word: UInt32 in 14..<16 { store(word, 0) }
+    store(10, secondB)
+    store(11, secondOut)
+    store(12, secondBias)
+    store(13, isJoined ? thirdB : factor)
+    store(14, isJoined ? thirdOut : residual)
+    store(15, isJoined ? thirdBias : outStride | outColumn << 16)
   }
 
   // MARK: What follows from it
 
   @inline(__always) package var isGated: Bool { factor != 0 }
+  @inline(__always) package var isJoined: Bool { firstColumns != columns }
   /// Bias and residual have eight bits, whatever weights have.
   @inline(__always) package var addendPhases: UInt32 { max(2, phases) }
   @inline(__always) package var chunks: UInt32 { (inner + chunk - 1) / chunk }
@@ -107,6 +131,31 @@ package struct GridProductCommand {
   /// Where weights begin in L1, behind the activations.
   @inline(__always) package var rightBase: UInt32 {
     Buffer.left + leftDepth * Self.leftBatch * 2048
+  }
+  /// A column of one of the matrices: where that, its bias and its result begin, and lengths of their rows.
+  package struct Column {
+    package var b: UInt32
+    package var bStride: UInt32
+    package var bias: UInt32
+    package var out: UInt32
+    package var outStride: UInt32
+    package var number: UInt32
+  }
+  @inline(__always) package func place(of column: UInt32) -> Column {
+    var place = Column(
+      b: b, bStride: firstColumns, bias: bias, out: out, outStride: outStride, number: column)
+    if column >= firstColumns {
+      place.number -= firstColumns
+      var width = secondColumns
+      (place.b, place.bias, place.out) = (secondB, secondBias, secondOut)
+      if place.number >= secondColumns {
+        place.number -= secondColumns
+        width = columns - firstColumns - secondColumns
+        (place.b, place.bias, place.out) = (thirdB, thirdBias, thirdOut)
+      }
+      (place.bStride, place.outStride) = (width, width)
+    }
+    return place
   }
   /// Bytes of a place for weights of one step.
   @inline(__always) package var rightBytes: UInt32 {

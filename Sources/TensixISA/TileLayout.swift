@@ -6,10 +6,10 @@ package enum TileGrid {
 /// Where the five programs lie in a tile's L1, one behind the other.
 package enum Image {
   package static var sequencer: UInt32 { 0 }
-  package static var unpack: UInt32 { 0x2900 }
-  package static var math: UInt32 { 0x7E00 }
-  package static var pack: UInt32 { 0xFE00 }
-  package static var reader: UInt32 { 0x12B00 }
+  package static var unpack: UInt32 { 0x2A00 }
+  package static var math: UInt32 { 0x7A80 }
+  package static var pack: UInt32 { 0xFB80 }
+  package static var reader: UInt32 { 0x12780 }
   package static var end: UInt32 { 0x1A000 }
 }
 

@@ -14,8 +14,10 @@ package enum VectorUnit {
     0x72 << 24 | from << 20 | 3 << 16 | 3 << 14 | row
   }
   /// Stores, and moves the row counter as address mode 2 says.
-  @inline(__always) package static func storeAdvancing(_ from: UInt32) -> UInt32 {
-    0x72 << 24 | from << 20 | 3 << 16 | 2 << 14
+  @inline(__always) package static func storeAdvancing(
+    _ from: UInt32, row: UInt32 = 0
+  ) -> UInt32 {
+    0x72 << 24 | from << 20 | 3 << 16 | 2 << 14 | row
   }
   /// The upper half of an fp32 value; the lower becomes zero.
   @inline(__always) package static func loadShort(_ to: UInt32, _ bits: UInt32) -> UInt32 {

@@ -44,10 +44,13 @@ func setGateConstants(_ activation: UInt32) {
   push(instruction(3, 4, 5))
 }
 
-/// The activation of 64 values, in two vectors; where `factor` is not 0, times those as many rows further.
-func gateRoutine(_ activation: UInt32, factor: UInt32 = 0) -> Routine? {
+/// The activation of 64 values, in two vectors; where `factor` is not 0, times those as many rows further. If it is to
+/// advance, the row counter then moves as address mode 2 says.
+func gateRoutine(
+  _ activation: UInt32, factor: UInt32 = 0, advances: Bool = false
+) -> Routine? {
   guard activation != ActivationCode.none else { return nil }
-  return Routine { push in gate(push, gelu: activation == ActivationCode.gelu, factor) }
+  return Routine { push in gate(push, gelu: activation == ActivationCode.gelu, factor, advances) }
 }
 
 /// Applies it to a tile of Dst.
@@ -59,7 +62,9 @@ func gateRoutine(_ activation: UInt32, factor: UInt32 = 0) -> Routine? {
 }
 
 @inline(__always)
-private func gate(_ push: (UInt32) -> Void, gelu: Bool, _ factor: UInt32) {
+private func gate(
+  _ push: (UInt32) -> Void, gelu: Bool, _ factor: UInt32, _ advances: Bool
+) {
   both(push) { x, _, _ in VectorUnit.load(x, row: x == 0 ? 0 : 2) }
   if gelu {
     both(push) { x, t, _ in VectorUnit.multiply(t, x, x) }
@@ -104,5 +109,6 @@ private func gate(_ push: (UInt32) -> Void, gelu: Bool, _ factor: UInt32) {
   } else {
     both(push) { x, _, p in VectorUnit.multiply(x, x, p) }
   }
-  both(push) { x, _, _ in VectorUnit.store(x, row: x == 0 ? 0 : 2) }
+  push(VectorUnit.store(0))
+  push(advances ? VectorUnit.storeAdvancing(3, row: 2) : VectorUnit.store(3, row: 2))
 }

@@ -7,16 +7,19 @@ extension GridProductCommand {
   }
 }
 
-/// Where the tile stands in the grid, and its rows and columns of the output.
+/// Where the tile stands in the grid, and its rows and columns of the output: a group's columns are neighbours, and
+/// those of the other columns of the grid lie beside them, so that what all need at a time comes from all banks.
 struct GridShare {
   let x: UInt32
   let y: UInt32
   let gridRows: UInt32
   let row: UInt32
   let rows: UInt32
-  let column: UInt32
   let columns: UInt32
   let groups: UInt32
+  /// Columns and groups of tiles that have most; the others have less in the last group.
+  private let mostColumns: UInt32
+  private let mostGroups: UInt32
 
   init(_ command: GridProductCommand) {
     let index = Memory[Control.tileIndex]
@@ -25,16 +28,28 @@ struct GridShare {
     gridRows = Memory[Control.tileCount] / TileGrid.columns
     row = min(y * command.tileRows, command.rows)
     rows = min(command.tileRows, command.rows - row)
-    column = min(x * command.tileColumns, command.columns)
-    columns = min(command.tileColumns, command.columns - column)
-    groups = (columns + command.width - 1) / command.width
+    mostColumns = command.tileColumns
+    mostGroups = (mostColumns + command.width - 1) / command.width
+    let width = mostColumns / mostGroups, last = mostColumns - width
+    let column = min(TileGrid.columns * last + x * width, command.columns)
+    let inLast = min(width, command.columns - column)
+    columns = last + inLast
+    groups = inLast == 0 ? mostGroups - 1 : mostGroups
   }
 
   /// The tile computes nothing, but passes on what comes.
   @inline(__always) var isEmpty: Bool { rows == 0 || columns == 0 }
 
-  /// First column of a group, among the tile's.
-  @inline(__always) func start(of group: UInt32) -> UInt32 { columns * group / groups }
+  /// First column of a group, among the tile's. The first groups are the widest, since activations come meanwhile.
+  @inline(never) func start(of group: UInt32) -> UInt32 { min(mostBefore(group), columns) }
+  /// The same among the output's.
+  @inline(never) func column(of group: UInt32) -> UInt32 {
+    let start = mostBefore(group)
+    return TileGrid.columns * start + x * (mostBefore(group + 1) - start)
+  }
+  @inline(__always) private func mostBefore(_ group: UInt32) -> UInt32 {
+    (mostColumns * group + mostGroups - 1) / mostGroups
+  }
 
   @inline(__always) func forEachBlock(
     _ command: GridProductCommand, _ body: (GridBlock) -> Void
@@ -49,7 +64,7 @@ struct GridShare {
         for current in 0..<rows {
           body(
             GridBlock(
-              row: current, column: first, columns: next - first, steps: steps,
+              row: current, group: group, column: first, columns: next - first, steps: steps,
               startsSum: step == 0, endsSum: step + steps == command.inner,
               endsRows: current + 1 == rows, startsGroups: group == 0,
               endsGroups: group + 1 == groups))
@@ -63,8 +78,9 @@ struct GridShare {
 
 /// Output tiles of one row whose accumulators are in Dst together.
 struct GridBlock {
-  /// Among the tile's rows and columns.
+  /// Among the tile's rows, groups and columns.
   var row: UInt32
+  var group: UInt32
   var column: UInt32
   /// At most four.
   var columns: UInt32

@@ -125,18 +125,8 @@ func recordProduct() {
 }
 
 /// One MOP instruction then runs `body` once a phase and hands source banks back.
-func programLoop(_ body: UInt32, phases: UInt32, release: UInt32) {
-  Thread.drain()
-  let mop: UInt32 = 0xFFB8_0000
-  Memory[mop] = 1  // outer count
-  Memory[mop + 4] = phases  // inner count
-  Memory[mop + 8] = Tensix.nop
-  Memory[mop + 12] = Tensix.setrwcZero(release: release)  // at the end
-  Memory[mop + 16] = Tensix.nop
-  Memory[mop + 20] = body
-  Memory[mop + 24] = Tensix.nop
-  Memory[mop + 28] = body
-  Memory[mop + 32] = body
+@inline(__always) func programLoop(_ body: UInt32, phases: UInt32, release: UInt32) {
+  Thread.program(body, count: phases, end: Tensix.setrwcZero(release: release))
 }
 
 // MARK: - Address modes of products

@@ -55,7 +55,7 @@ struct PackedActivation {
     self.isGated = isGated
     guard code != ActivationCode.none else { return }
     setAddressMode(3, sources: 0, destination: 0)
-    Thread.push(Tensix.setrwcZero())
+    setAddressMode(2, sources: 0, destination: 4)
     setGateConstants(code)
     Thread.drain()
   }
@@ -66,11 +66,14 @@ struct PackedActivation {
     let behind = isGated ? 64 * tiles : 0
     if factor != behind {
       factor = behind
-      routine = gateRoutine(code, factor: behind)
+      routine = gateRoutine(code, factor: behind, advances: true)
     }
     guard let routine else { return }
     Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.vector))
-    for tile in first..<first + tiles { gateTile(tile, routine) }
+    // The row counter goes through the tiles: setting where they begin takes turns with the other threads.
+    Thread.push(Tensix.setrwcZero())
+    selectDst(first)
+    for _ in 0..<16 * tiles { routine() }
     Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.tdma))
     Thread.drain()
   }

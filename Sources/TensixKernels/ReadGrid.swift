@@ -1,7 +1,7 @@
 // NCRISC: weights and activations of a grid product. Every tile reads its share of both from DRAM, and
 // multicasts it when all that are to have it have room.
 
-func readGrid(_ command: GridProductCommand) {
+func readGrid(_ command: GridProductCommand, _ sequence: UInt32) {
   let share = GridShare(command)
   let position = Memory[Buffer.tiles + 4 * Memory[Control.tileIndex]]
   let lastSteps = command.inner - (command.chunks - 1) * command.chunk
@@ -17,11 +17,12 @@ func readGrid(_ command: GridProductCommand) {
     count: share.groups * command.inner, rectangle: NoC.sharing.column(of: position),
     transaction: 2)
   var addends = GridAddends(command, share)
+  waitForRelease(sequence)
   NoC.sharing.tag(4)
   // None of these waits: each has what other tiles need, so that another may go on.
   while !(activations.isDone && weights.isDone && addends.isDone) {
-    activations.advance { requestActivations(command, share, batch: $0) }
-    weights.advance { requestWeights(command, share, batch: $0) }
+    weights.advance(until: activations.due(32)) { requestWeights(command, share, batch: $0) }
+    activations.advance(until: weights.due(0)) { requestActivations(command, share, batch: $0) }
     // What streams carry is needed sooner.
     if NoC.reading.isDone(1) && NoC.reading.isDone(2) { addends.advance(command, share) }
   }
@@ -30,10 +31,11 @@ func readGrid(_ command: GridProductCommand) {
   NoC.reading.tag(0)
 }
 
-/// Where a batch is in L1.
+/// Where a batch is in L1, and how many steps of the sum are taken before it is needed.
 struct Packet {
   var address: UInt32 = 0
   var bytes: UInt32 = 0
+  var due: UInt32 = 0
 }
 
 /// One tile's part in a stream.
@@ -75,8 +77,18 @@ struct Sender {
   /// All of this tile's batches are sent, and nobody waits to hear what it has used up.
   var isDone: Bool { next >= count && told + depth >= count }
 
-  /// Goes on as far as it can without waiting. `request` asks DRAM for a batch.
-  @inline(__always) mutating func advance(_ request: (_ batch: UInt32) -> Packet) {
+  /// When the other stream is to have more, too: what DRAM gives to what is needed much later comes too late for what is
+  /// needed now. As each stream waits for what is needed sooner alone, some tile can always go on.
+  @inline(__always) func due(_ slack: UInt32) -> UInt32 {
+    let end = min(count, Memory[Stream.usedHere(stream)] &- first + depth)
+    return isReading || next < end ? packet.due + slack : .max
+  }
+
+  /// Goes on as far as it can without waiting. `request` asks DRAM for a batch, unless the last one is needed later than
+  /// `end`.
+  @inline(__always) mutating func advance(
+    until end: UInt32, _ request: (_ batch: UInt32) -> Packet
+  ) {
     let used = Memory[Stream.usedHere(stream)] &- first
     if told + depth < count, used >= told + 4 || used + depth >= count, used != told {
       told = used
@@ -92,7 +104,7 @@ struct Sender {
       tell(Stream.sent(stream, own), first &+ next &+ 1)
       next += members
       isReading = false
-    } else if next < used + depth, NoC.sharing.hasSent(4) {
+    } else if next < used + depth, packet.due <= end, NoC.sharing.hasSent(4) {
       // What was here before, and has been sent from here, has left.
       NoC.reading.tag(transaction)
       packet = request(next)
@@ -145,10 +157,11 @@ func requestActivations(
   let row = command.firstRow + share.row + rest / inRow
   let packet = Packet(
     address: Buffer.left + batch % command.leftDepth * GridProductCommand.leftBatch * 2048,
-    bytes: count * 2048)
+    bytes: count * 2048,
+    due: share.groups * share.rows * start + rest * GridProductCommand.leftBatch)
   for i in 0..<count {
     request(
-      base: command.a, page: row * command.aStride + start + part + i, bytes: 2048,
+      base: command.a, page: row * command.inner + start + part + i, bytes: 2048,
       to: packet.address + 2048 * i)
   }
   return packet
@@ -163,19 +176,22 @@ func requestWeights(
   let start = batch / inChunk * command.chunk, rest = batch % inChunk
   let steps = min(command.chunk, command.inner - start)
   let group = rest / steps
-  let column = share.start(of: group), count = share.start(of: group + 1) - column
-  let bytes = DataFormat.tileBytes(command.bFormat)
-  let page = (start + rest % steps) * command.bStride + share.column + column
+  let column = share.column(of: group)
+  let count = share.start(of: group + 1) - share.start(of: group)
+  let bytes = DataFormat.tileBytes(command.bFormat), step = start + rest % steps
   var packet = Packet(
     address: command.rightBase + batch % command.rightDepth * command.rightBytes)
-  func add(_ base: UInt32) {
-    for i in 0..<count {
-      request(base: base, page: page + i, bytes: bytes, to: packet.address + packet.bytes)
-      packet.bytes += bytes
+  packet.due = share.rows * (share.groups * start + group * steps) + rest % steps
+  for i in column..<column + count {
+    let place = command.place(of: i), page = step * place.bStride + place.number
+    let slot = packet.address + packet.bytes
+    request(base: place.b, page: page, bytes: bytes, to: slot)
+    if command.isGated {
+      request(base: command.factor, page: page, bytes: bytes, to: slot + count * bytes)
     }
+    packet.bytes += bytes
   }
-  add(command.b)
-  if command.isGated { add(command.factor) }
+  if command.isGated { packet.bytes *= 2 }
   return packet
 }
 
@@ -213,18 +229,22 @@ struct GridAddends {
     NoC.reading.tag(3)
     let right = CircularBuffer.right(DataFormat.bfloat16)
     let group = next / share.rows, row = command.firstRow + share.row + next % share.rows
-    let start = share.start(of: group), columns = share.start(of: group + 1) - start
     var number = right.reserve(0)
     let first = number
     func add(_ base: UInt32, _ page: UInt32) {
-      for i in 0..<columns {
-        request(base: base, page: page + i, bytes: 2048, to: right.slot(number))
-        number &+= 1
+      request(base: base, page: page, bytes: 2048, to: right.slot(number))
+      number &+= 1
+    }
+    let start = share.column(of: group)
+    let end = start + share.start(of: group + 1) - share.start(of: group)
+    if command.bias != 0 && next % share.rows == 0 {
+      for column in start..<end {
+        let place = command.place(of: column)
+        add(place.bias, place.number)
       }
     }
-    if command.bias != 0 && next % share.rows == 0 { add(command.bias, share.column + start) }
     if command.residual != 0 {
-      add(command.residual, row * command.columns + share.column + start)
+      for column in start..<end { add(command.residual, row * command.columns + column) }
     }
     tiles = number &- first
   }

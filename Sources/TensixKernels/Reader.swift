@@ -9,9 +9,10 @@
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
     let operation = operation(of: sequence)
     let ahead = operation == Operation.linear ? readAhead(MatrixCommand(sequence)) : 0
-    if operation != Operation.thinProduct && operation != Operation.thinAttention {
-      waitForRelease(sequence)
-    }
+    let preparesItself =
+      operation == Operation.gridProduct || operation == Operation.thinProduct
+      || operation == Operation.thinAttention
+    if !preparesItself { waitForRelease(sequence) }
     switch operation {
     case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead)
     case Operation.reduce: readPlanes(MatrixCommand(sequence))
@@ -25,7 +26,7 @@
     case Operation.attention: readAttention(AttentionCommand(sequence), sequence)
     case Operation.thinAttention: readThinAttention(ThinAttentionCommand(sequence), sequence)
     case Operation.patches: readPatches(PatchesCommand(sequence))
-    case Operation.gridProduct: readGrid(GridProductCommand(sequence))
+    case Operation.gridProduct: readGrid(GridProductCommand(sequence), sequence)
     case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence, &weights)
     case Operation.thinNormalize:
       readThinNormalize(NormalizeCommand(sequence), sequence, &weights)

@@ -10,6 +10,23 @@ enum Thread {
     Memory[0xFFB0_0000] = Memory[0xFFE8_0004]
   }
 
+  /// What a MOP instruction carries out from now on: `start`, `count` times `body`, `end`. None is queued.
+  @inline(never) static func program(
+    start: UInt32 = Tensix.nop, _ body: UInt32, count: UInt32, end: UInt32 = Tensix.nop
+  ) {
+    drain()
+    let mop: UInt32 = 0xFFB8_0000
+    Memory[mop] = 1  // outer count
+    Memory[mop + 4] = count  // inner count
+    Memory[mop + 8] = start
+    Memory[mop + 12] = end
+    Memory[mop + 16] = Tensix.nop
+    Memory[mop + 20] = body
+    Memory[mop + 24] = Tensix.nop
+    Memory[mop + 28] = body
+    Memory[mop + 32] = body
+  }
+
   /// Loads a general-purpose register; it is there when the scalar unit (THCON) is idle.
   @inline(__always) static func setRegister(_ register: UInt32, _ value: UInt32) {
     push(Tensix.setdmareg(half: 2 * register, value))

@@ -1,35 +1,50 @@
 // Unpack thread: a grid product. An activation goes to SrcB once for a step of the sum, and the weights of all
 // columns of the block pass in SrcA.
 
-/// Registers of the thread: addresses of a weight and of an activation, and the distance of weights.
+/// Registers of the thread: addresses of the next weight and of the next activation, and what they go on by.
 private enum Register {
   static var weight: UInt32 { 16 }
   static var activation: UInt32 { 17 }
-  static var distance: UInt32 { 18 }
+  static var weightBytes: UInt32 { 18 }
+  static var activationBytes: UInt32 { 19 }
+  /// From behind a step's weights to those of the next.
+  static var gap: UInt32 { 20 }
 }
 
 /// Contents of the replay buffer.
 private enum Replay {
-  /// An activation, and the first weight.
-  static var first: UInt32 { Tensix.replay(start: 0, count: 6) }
-  /// Another weight.
-  static var next: UInt32 { Tensix.replay(start: 6, count: 5) }
+  static var activation: UInt32 { Tensix.replay(start: 0, count: 5) }
+  static var weight: UInt32 { Tensix.replay(start: 5, count: 5) }
 }
 
 /// UNPACR takes an address when it begins: a new one need not wait until it has ended.
-private func recordSteps() {
-  Thread.push(Tensix.replayRecord(start: 0, count: 11))
+private func recordSteps(_ command: GridProductCommand) {
+  Thread.setRegister(Register.activationBytes, 2048 >> 4)
+  Thread.setRegister(Register.weightBytes, DataFormat.tileBytes(command.bFormat) >> 4)
+  Thread.push(Tensix.replayRecord(start: 0, count: 10))
+  recordTile(
+    Unpacker.sourceB, addressWord: 104, Register.activation, Register.activationBytes)
+  recordTile(Unpacker.sourceA, addressWord: 64, Register.weight, Register.weightBytes)
+}
+
+@inline(never) private func recordTile(
+  _ unpacker: UInt32, addressWord: UInt32, _ register: UInt32, _ distance: UInt32
+) {
   Thread.push(Tensix.stallwait(until: Idle.thcon, blocking: Block.configuration))
-  Thread.push(Tensix.wrcfg(104, register: Register.activation))
-  Thread.push(Tensix.wrcfg(64, register: Register.weight))
+  Thread.push(Tensix.wrcfg(addressWord, register: register))
   Thread.push(Tensix.nop)
-  Thread.push(Tensix.unpacr(unpacker: Unpacker.sourceB))
-  Thread.push(Tensix.unpacr(unpacker: Unpacker.sourceA))
-  Thread.push(Tensix.adddmareg(Register.weight, Register.weight, Register.distance))
-  Thread.push(Tensix.stallwait(until: Idle.thcon, blocking: Block.configuration))
-  Thread.push(Tensix.wrcfg(64, register: Register.weight))
-  Thread.push(Tensix.nop)
-  Thread.push(Tensix.unpacr(unpacker: Unpacker.sourceA))
+  Thread.push(Tensix.unpacr(unpacker: unpacker))
+  Thread.push(Tensix.adddmareg(register, register, distance))
+}
+
+/// A MOP instruction is a step from now on: an activation, and the weights of `tiles` accumulators.
+private func programSteps(_ command: GridProductCommand, tiles: UInt32) {
+  let gap = command.rightBytes - tiles * DataFormat.tileBytes(command.bFormat)
+  Thread.setRegister(Register.gap, gap >> 4)
+  Thread.program(
+    start: Replay.activation, Replay.weight, count: tiles,
+    end: gap == 0
+      ? Tensix.nop : Tensix.adddmareg(Register.weight, Register.weight, Register.gap))
 }
 
 /// A stream's batches in L1, which its members have sent in turn.
@@ -60,10 +75,36 @@ private struct Arrivals {
     member = member + 1 == members ? 0 : member + 1
   }
 
-  /// The next `count` batches are not looked at again.
-  @inline(__always) func giveBack(_ count: UInt32) {
+  /// The next `count` batches of a stream are not looked at again.
+  @inline(__always) static func giveBack(_ stream: UInt32, _ count: UInt32) {
     let address = Stream.usedHere(stream)
     Memory[address] = Memory[address] &+ count
+  }
+}
+
+/// What the unpackers are given at a time. Of two portions, the first has left L1 before there is a third.
+private struct Portions {
+  private var isBehind = false
+  /// Batches that are no longer needed when the last portion has left L1.
+  private var weights: UInt32 = 0
+  private var activations: UInt32 = 0
+
+  /// All have left L1.
+  @inline(never) mutating func finish() {
+    guard isBehind else { return }
+    isBehind = false
+    Thread.take(Semaphore.unpacked)
+    Arrivals.giveBack(Stream.weights, weights)
+    Arrivals.giveBack(Stream.activations, activations)
+  }
+
+  /// A portion has been pushed.
+  @inline(never) mutating func push(weights: UInt32, activations: UInt32) {
+    Thread.push(Tensix.stallwait(until: Idle.unpackers, blocking: Block.sync))
+    Thread.push(Tensix.sempost(Semaphore.unpacked))
+    finish()
+    isBehind = true
+    (self.weights, self.activations) = (weights, activations)
   }
 }
 
@@ -76,21 +117,13 @@ func unpackGrid(_ command: GridProductCommand) {
   let right = CircularBuffer.right(DataFormat.bfloat16)
   let hasAddends = command.bias != 0 || command.residual != 0
   configureGrid(command)
-  recordSteps()
-  Thread.setRegister(Register.distance, DataFormat.tileBytes(command.bFormat) >> 4)
+  recordSteps(command)
+  var programmed: UInt32 = 0
 
   // Where the chunk's activations, the group's weights begin.
   var chunkStart = activations, groupStart = weights
-  var half: UInt32 = 0, isBehind = false
-  var usedWeights: UInt32 = 0, usedActivations: UInt32 = 0
-  /// Of two portions that the unpackers are given, the first has left L1.
-  func awaitPortion() {
-    guard isBehind else { return }
-    isBehind = false
-    Thread.take(Semaphore.unpacked)
-    if usedWeights != 0 { weights.giveBack(usedWeights) }
-    if usedActivations != 0 { activations.giveBack(usedActivations) }
-  }
+  var half: UInt32 = 0
+  var portions = Portions()
   share.forEachBlock(command) { block in
     if block.row == 0 {
       if block.startsGroups { chunkStart = activations } else { activations = chunkStart }
@@ -99,47 +132,45 @@ func unpackGrid(_ command: GridProductCommand) {
       weights = groupStart
     }
     if !block.startsSum {
-      awaitPortion()
+      portions.finish()
       unpackPartialSums(command, share, block, half: half)
     }
     let tiles = command.accumulators(block)
-    var step: UInt32 = 0
+    if tiles != programmed {
+      programSteps(command, tiles: tiles)
+      programmed = tiles
+    }
+    var step: UInt32 = 0, isBehindOthers = false
     while step < block.steps {
       // A portion is eight steps.
       let end = min(step + 8, block.steps)
       var batches: UInt32 = 0
       let count = end - step
       while step < end {
-        let left = command.leftAddress(activations.place)
+        Thread.setRegister(Register.activation, command.leftAddress(activations.place))
         activations.take()
         batches += 1
         let last = min(step + GridProductCommand.leftBatch, end)
-        var address = left
         while step < last {
-          let weight = command.rightAddress(weights.place)
+          if !isBehindOthers {
+            Thread.setRegister(Register.weight, command.rightAddress(weights.place))
+          }
           weights.take()
-          Thread.setRegister(Register.weight, weight)
-          Thread.setRegister(Register.activation, address)
-          Thread.push(Replay.first)
-          for _ in 1..<tiles { Thread.push(Replay.next) }
-          address += 2048 >> 4
+          isBehindOthers = weights.place != 0
+          Thread.push(Tensix.mop())
           step += 1
         }
       }
-      Thread.push(Tensix.stallwait(until: Idle.unpackers, blocking: Block.sync))
-      Thread.push(Tensix.sempost(Semaphore.unpacked))
-      awaitPortion()
-      isBehind = true
-      usedWeights = block.endsRows ? count : 0
-      usedActivations = block.endsGroups ? batches : 0
+      portions.push(
+        weights: block.endsRows ? count : 0, activations: block.endsGroups ? batches : 0)
     }
     if hasAddends, block.endsSum {
-      awaitPortion()
+      portions.finish()
       unpackGridAddends(command, block, right)
     }
     half ^= 1
   }
-  awaitPortion()
+  portions.finish()
   Thread.drain()
 }
 
@@ -170,11 +201,11 @@ private func passOn(
     let steps = min(command.chunk, command.inner - step)
     for _ in 0..<share.rows * command.leftBatches(steps: steps) {
       activations.take()
-      activations.giveBack(1)
+      Arrivals.giveBack(Stream.activations, 1)
     }
     for _ in 0..<share.groups * steps {
       weights.take()
-      weights.giveBack(1)
+      Arrivals.giveBack(Stream.weights, 1)
     }
     step += steps
   }

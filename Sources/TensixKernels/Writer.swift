@@ -155,10 +155,12 @@ func writeGrid(_ command: GridProductCommand) {
   var writer = ResultWriter(out: command.out, format: command.outFormat)
   share.forEachBlock(command) { block in
     guard block.endsSum else { return }
-    let page =
-      (command.firstRow + share.row + block.row) * command.outStride + command.outColumn
-      + share.column + block.column
-    for column in 0..<block.columns { writer.write(page: page + column) }
+    let row = command.firstRow + share.row + block.row, start = share.column(of: block.group)
+    for column in start..<start + block.columns {
+      let place = command.place(of: column)
+      writer.out = place.out
+      writer.write(page: row * place.outStride + command.outColumn + place.number)
+    }
   }
   writer.finish()
 }

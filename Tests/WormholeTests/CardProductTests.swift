@@ -158,11 +158,14 @@ final class CardProductTests: DeviceTestCase {
   }
   func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }
 
-  /// Products of one matrix of few rows are one command, where nothing in between is in the way.
+  /// Products of one matrix are one command, where nothing in between is in the way.
   func testJoinedProducts() throws {
+    for (rows, rms) in [(51, 0.003), (350, 0.005)] { try checkJoined(rows: rows, rms: rms) }
+  }
+  private func checkJoined(rows: Int, rms: Double) throws {
     let card = try card()
     var values = Values(seed: 5)
-    let rows = 51, inner = 256, widths = [96, 64, 40]
+    let inner = 256, widths = [96, 64, 40]
     let x = values.array(rows * inner)
     let a = try card.matrix(x, rows: rows, columns: inner)
     let weights = try widths.map { width in
@@ -189,7 +192,45 @@ final class CardProductTests: DeviceTestCase {
     for (weight, out) in zip(weights + [weights[0]], outs + [other]) {
       let want = product(
         x, try card.download(weight), rows: rows, inner: inner, columns: weight.columns)
-      assertClose(try card.download(out), want, rms: 0.003, "\(weight.columns) columns")
+      assertClose(try card.download(out), want, rms: rms, "\(weight.columns) columns")
     }
+  }
+  /// Products of many rows may have a bias each.
+  func testJoinedProductsWithBias() throws {
+    let card = try card()
+    var values = Values(seed: 6)
+    let rows = 350, inner = 96, widths = [640, 96, 40]
+    let x = values.array(rows * inner)
+    let a = try card.matrix(x, rows: rows, columns: inner)
+    let weights = try widths.map { width in
+      try card.matrix(
+        values.array(inner * width, scale: 0.1), rows: inner, columns: width, .bfp8)
+    }
+    let biases = widths.map { values.array($0) }
+    let rowsOfBias = try biases.map { try card.matrix($0, rows: 1, columns: $0.count) }
+    let outs = try widths.map { try card.allocate(rows: rows, columns: $0) }
+    let plain = try card.allocate(rows: rows, columns: 40)
+    defer { for matrix in weights + rowsOfBias + outs + [a, plain] { card.free(matrix) } }
+
+    try card.run { builder in
+      for i in 0..<3 {
+        try builder.linear(a, weights[i], bias: rowsOfBias[i], into: outs[i])
+        XCTAssertEqual(builder.commands.count, 1)
+      }
+      // There are three already.
+      try builder.linear(a, weights[2], into: plain)
+      XCTAssertEqual(builder.commands.count, 2)
+      // It has a bias, and the one before has none.
+      try builder.linear(a, weights[0], bias: rowsOfBias[0], into: outs[0])
+      XCTAssertEqual(builder.commands.count, 3)
+    }
+    for (i, width) in widths.enumerated() {
+      var want = product(
+        x, try card.download(weights[i]), rows: rows, inner: inner, columns: width)
+      for j in want.indices { want[j] += biases[i][j % width] }
+      assertClose(try card.download(outs[i]), want, rms: 0.005, "\(width) columns")
+    }
+    let want = product(x, try card.download(weights[2]), rows: rows, inner: inner, columns: 40)
+    assertClose(try card.download(plain), want, rms: 0.005)
   }
 }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "248730a362ede833947e5b067c4a9c59d7b4e3c0892e2b4c8050d6c57b834558";
+    "fe19b6319893287f82d003881b0587e7b867e614d3e87cc6a1a2414a81938f22";
 
 /// Where a function begins.
 struct tx_function {

@@ -7,15 +7,21 @@ extension CommandBuilder {
     return a.format == .bfloat16 && GridPlan.suits(rows: a.tileRows, gridRows: gridRows)
   }
 
+  /// A recorded product, or several, of one matrix.
+  struct OpenGridProduct {
+    let index: Int
+    var products: [Product]
+    var since: [CommandAccess] = []
+  }
+
   /// Records a product on the whole grid; false where that is not the way for it.
-  mutating func gridProduct(_ product: Product) -> Bool {
+  mutating func gridProduct(_ product: Product, weightIsConstant: Bool = true) -> Bool {
     let (a, weight) = (product.a, product.weight)
     guard let gridRows = card.gridRows, Self.hasManyRows(a, gridRows: gridRows),
       weight.format != .float32
     else { return false }
-    var shape = GridPlan.Shape(
-      rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
-      weightBytes: weight.format.tileBytes, isGated: product.factor != nil, gridRows: gridRows)
+    if weightIsConstant && join(product, gridRows: gridRows) { return true }
+    var shape = shape(of: [product], gridRows: gridRows)
     // Bands of rows, as equal as may be.
     let bands = (shape.rows + GridPlan.band(of: shape) - 1) / GridPlan.band(of: shape)
     var first = 0
@@ -24,18 +30,47 @@ extension CommandBuilder {
       let end = a.tileRows * band / bands
       shape.rows = end - first
       guard let plan = GridPlan(shape) else { return false }
-      let command = self.command(product, shape, plan, firstRow: first)
+      let command = self.command([product], shape, plan, firstRow: first)
       parts.append((command, cost(shape, plan, command, out: product.out.format)))
       first = end
     }
     // Tiles send into one another's L1, which all must have left before.
     for (command, cost) in parts { append(Command(cost: cost, command.write)) }
+    if weightIsConstant && bands == 1 && product.isPlainButBias {
+      openGridProduct = OpenGridProduct(index: commands.count - 1, products: [product])
+    }
     return true
   }
 
+  /// Makes the product a part of one before, of the same matrix, if nothing in between is in the way.
+  private mutating func join(_ product: Product, gridRows: Int) -> Bool {
+    guard var open = openGridProduct, let first = open.products.first, open.products.count < 3,
+      product.isPlainButBias, product.a == first.a, product.weight.format == first.weight.format,
+      product.out.format == first.out.format, (product.bias == nil) == (first.bias == nil),
+      isEarly(product, beside: open.products.map(\.out), before: open.since)
+    else { return false }
+    open.products.append(product)
+    let shape = shape(of: open.products, gridRows: gridRows)
+    guard let plan = GridPlan(shape) else { return false }
+    let command = self.command(open.products, shape, plan, firstRow: 0)
+    let cost = cost(shape, plan, command, out: product.out.format)
+    replace(open.index, by: Command(cost: cost, command.write), joining: true)
+    openGridProduct = open
+    return true
+  }
+
+  private func shape(of products: [Product], gridRows: Int) -> GridPlan.Shape {
+    let first = products[0]
+    return GridPlan.Shape(
+      rows: first.a.tileRows, columns: products.reduce(0) { $0 + $1.weight.tileColumns },
+      inner: first.a.tileColumns, weightBytes: first.weight.format.tileBytes,
+      isGated: first.factor != nil, gridRows: gridRows)
+  }
+
   private func command(
-    _ product: Product, _ shape: GridPlan.Shape, _ plan: GridPlan, firstRow: Int
+    _ products: [Product], _ shape: GridPlan.Shape, _ plan: GridPlan, firstRow: Int
   ) -> GridProductCommand {
+    let product = products[0]
     var command = GridProductCommand()
     command.bFormat = product.weight.format.code
     command.outFormat = product.out.format.code
@@ -46,14 +81,21 @@ extension CommandBuilder {
     (command.tileRows, command.tileColumns) = (UInt32(plan.tileRows), UInt32(plan.tileColumns))
     command.width = UInt32(plan.width)
     (command.leftDepth, command.rightDepth) = (UInt32(plan.leftDepth), UInt32(plan.rightDepth))
-    (command.a, command.aStride) = (product.a.base, UInt32(product.a.tileColumns))
-    (command.b, command.bStride) = (product.weight.base, UInt32(product.weight.tileColumns))
+    (command.a, command.b) = (product.a.base, product.weight.base)
     command.factor = product.factor?.base ?? 0
     command.bias = product.bias?.base ?? 0
     command.residual = product.residual?.base ?? 0
     (command.out, command.outStride) = (product.out.base, UInt32(product.out.tileColumns))
     command.outColumn = UInt32(product.outColumn / 32)
     command.firstRow = UInt32(firstRow)
+    command.firstColumns = UInt32(product.weight.tileColumns)
+    guard products.count > 1 else { return command }
+    command.secondColumns = UInt32(products[1].weight.tileColumns)
+    (command.secondB, command.secondOut) = (products[1].weight.base, products[1].out.base)
+    command.secondBias = products[1].bias?.base ?? 0
+    guard products.count > 2 else { return command }
+    (command.thirdB, command.thirdOut) = (products[2].weight.base, products[2].out.base)
+    command.thirdBias = products[2].bias?.base ?? 0
     return command
   }
 
@@ -80,7 +122,8 @@ extension CommandBuilder {
     cost.productsOfBusiestTile = busiest * instructions
     cost.matrixTiles =
       min(shape.gridRows, (shape.rows + plan.tileRows - 1) / plan.tileRows)
-      * ((shape.columns + plan.tileColumns - 1) / plan.tileColumns)
+      * (plan.tileColumns > plan.width
+        ? Int(TileGrid.columns) : (shape.columns + plan.tileColumns - 1) / plan.tileColumns)
     cost.vectorInstructionsOfBusiestTile =
       busiest
       * (vectorInstructions(command.activation) + (shape.isGated ? 64 : 0))

@@ -74,14 +74,9 @@ extension CommandBuilder {
     guard var open = openProduct, open.outs.count < 3, product.isPlain, open.product.isPlain,
       open.product.a == product.a, open.product.weight.format == product.weight.format,
       open.product.out.format == product.out.format,
-      Int(open.command.columns) + product.weight.tileColumns <= 4 * tiles
+      Int(open.command.columns) + product.weight.tileColumns <= 4 * tiles,
+      isEarly(product, beside: open.outs, before: open.since)
     else { return false }
-    let access = CommandAccess(
-      reads: [product.a, product.weight], writes: [product.out], scratch: .none)
-    let first = CommandAccess(reads: [product.a], writes: open.outs, scratch: .none)
-    guard access.isIndependent(of: first), open.since.allSatisfy(access.isIndependent) else {
-      return false
-    }
     let columns = UInt32(product.weight.tileColumns)
     if open.outs.count == 1 {
       open.command.secondColumns = columns

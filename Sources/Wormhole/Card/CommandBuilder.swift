@@ -49,8 +49,9 @@ package struct CommandBuilder {
     var outColumn: Int
 
     /// Nothing but the product, in a matrix of its own.
-    var isPlain: Bool {
-      factor == nil && bias == nil && residual == nil && activation == .none && outColumn == 0
+    var isPlain: Bool { bias == nil && isPlainButBias }
+    var isPlainButBias: Bool {
+      factor == nil && residual == nil && activation == .none && outColumn == 0
         && out.tileColumns == weight.tileColumns
     }
   }
@@ -79,7 +80,11 @@ package struct CommandBuilder {
     let product = Product(
       a: a, weight: weight, bias: bias, residual: residual, activation: activation, out: out,
       outColumn: outColumn)
-    if gridProduct(product) || (weightIsConstant && thinProduct(product)) { return }
+    if gridProduct(product, weightIsConstant: weightIsConstant)
+      || (weightIsConstant && thinProduct(product))
+    {
+      return
+    }
     let shape = WorkSplit.Shape(
       rows: a.tileRows, columns: weight.tileColumns, inner: a.tileColumns,
       aBytes: a.format.tileBytes, bBytes: weight.format.tileBytes, phases: phases)
@@ -320,6 +325,17 @@ package struct CommandBuilder {
   var openNorm: OpenNorm?
   /// The thin product that others of the same matrix may still join, and what came after it.
   var openProduct: OpenProduct?
+  /// The same of many rows.
+  var openGridProduct: OpenGridProduct?
+
+  /// Whether a product can be computed where another was recorded that has results `outs`, and after which these
+  /// commands came.
+  func isEarly(_ product: Product, beside outs: [Matrix], before since: [CommandAccess]) -> Bool {
+    let access = CommandAccess(
+      reads: [product.a, product.weight], writes: [product.out], scratch: .none)
+    let others = CommandAccess(reads: [product.a], writes: outs, scratch: .none)
+    return access.isIndependent(of: others) && since.allSatisfy(access.isIndependent)
+  }
 
   /// The command is for what the one in its place was for and, if it joins that with what comes now, for this.
   mutating func replace(_ index: Int, by command: Command, joining: Bool = false) {
@@ -341,7 +357,12 @@ package struct CommandBuilder {
     }
     lastAccess = access
     command.purpose = purpose
-    if let access { openProduct?.since.append(access) } else { openProduct = nil }
+    if let access {
+      openProduct?.since.append(access)
+      openGridProduct?.since.append(access)
+    } else {
+      (openProduct, openGridProduct) = (nil, nil)
+    }
     commands.append(command)
   }
 

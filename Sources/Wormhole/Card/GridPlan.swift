@@ -35,7 +35,10 @@ struct GridPlan: Hashable {
   /// longest; nil where none fits L1.
   init?(_ shape: Shape) {
     for width in (1...(shape.isGated ? 2 : 4)).reversed() {
-      for chunk in [shape.inner] + [256, 192, 128, 96, 64, 48, 32].filter({ $0 < shape.inner }) {
+      for chunks in 1...max(1, shape.inner / 32) {
+        // As equal as may be, in whole batches.
+        let batches = Self.share(Self.share(shape.inner, chunks), Self.batch)
+        let chunk = min(shape.inner, batches * Self.batch)
         if let plan = GridPlan(shape, width: width, chunk: chunk) {
           self = plan
           return
@@ -45,14 +48,15 @@ struct GridPlan: Hashable {
     return nil
   }
 
+  private static func share(_ count: Int, _ parts: Int) -> Int { (count + parts - 1) / parts }
+
   private init?(_ shape: Shape, width: Int, chunk: Int) {
-    func share(_ count: Int, _ parts: Int) -> Int { (count + parts - 1) / parts }
-    tileRows = share(shape.rows, shape.gridRows)
-    tileColumns = share(shape.columns, Self.gridColumns)
-    let groups = share(tileColumns, width)
-    self.width = share(tileColumns, groups)
+    tileRows = Self.share(shape.rows, shape.gridRows)
+    tileColumns = Self.share(shape.columns, Self.gridColumns)
+    let groups = Self.share(tileColumns, width)
+    self.width = Self.share(tileColumns, groups)
     self.chunk = chunk
-    let chunks = share(shape.inner, chunk)
+    let chunks = Self.share(shape.inner, chunk)
     let accumulators = shape.isGated ? 2 * self.width : self.width
     let weightBytes = accumulators * shape.weightBytes
     // Sums that are not finished wait in L1.
@@ -61,8 +65,8 @@ struct GridPlan: Hashable {
 
     // A chunk's activations stay for all groups, a group's weights for all rows; what comes next needs room,
     // too.
-    let chunkBatches = tileRows * share(chunk, Self.batch)
-    let allLeft = tileRows * share(shape.inner, Self.batch)
+    let chunkBatches = tileRows * Self.share(chunk, Self.batch)
+    let allLeft = tileRows * Self.share(shape.inner, Self.batch)
     let held = groups > 1 ? chunkBatches : min(chunkBatches, 8)
     let left = min(allLeft, chunks > 1 || groups == 1 ? held + max(8, held / 4) : held)
     let allRight = groups * shape.inner
