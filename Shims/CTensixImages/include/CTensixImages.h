@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "248730a362ede833947e5b067c4a9c59d7b4e3c0892e2b4c8050d6c57b834558";
+    "bc7ba6cf3acee00447c45ac7e821996383c3b77cfcab3e57843b1798f89f1be6";
 
 /// Where a function begins.
 struct tx_function {
