@@ -11,25 +11,27 @@ package struct DRAMLocation {
 
   /// Page `page` of a buffer at `base` in every bank. `pageBytes` is a multiple of 32.
   @inline(__always) package init(base: UInt32, page: UInt32, pageBytes: UInt32) {
-    let bank = page % 12
-    (x, y) = Self.port(of: bank)
-    address = base &+ (page / 12) &* pageBytes &+ (bank & 1) << 30
+    let turn = page / 12, bank = page % 12
+    (x, y) = Self.port(turn % 3, of: bank)
+    address = base &+ turn &* pageBytes &+ (bank & 1) << 30
   }
 
   /// A list of commands lies contiguously in the first bank.
   @inline(__always) package init(command index: UInt32, ofListAt base: UInt32) {
-    (x, y) = Self.port(of: 0)
+    (x, y) = Self.port(0, of: 0)
     address = base &+ index &* CommandLayout.byteCount
   }
 
-  /// Each bank is reached through a port of its own, in as many rows as there are: a link of the NoC carries 32
-  /// bytes a cycle, a controller gives 48.
+  /// A controller, with its two banks, has three ports, which take turns: a link of the NoC carries 32 bytes a cycle, a
+  /// controller gives 48, and controllers 0 and 2, 1 and 5 stand in the same rows.
   ///
-  ///     controller   0     1     2     3     4     5
-  ///     column       0     0     5     5     5     5
-  ///     rows        0, 1  5, 6  11, 1  2, 9  3, 8  7, 6
-  @inline(__always) private static func port(of bank: UInt32) -> (UInt32, UInt32) {
-    let rows: UInt32 = bank < 8 ? 0x921B_6510 : 0x6783
-    return (bank < 4 ? 0 : 5, rows >> (4 * (bank & 7)) & 15)
+  ///     controller   0         1        2         3         4        5
+  ///     column       0         0        5         5         5        5
+  ///     rows         0, 1, 11  5, 6, 7  0, 1, 11  2, 9, 10  3, 4, 8  5, 6, 7
+  @inline(__always) private static func port(
+    _ number: UInt32, of bank: UInt32
+  ) -> (UInt32, UInt32) {
+    let rows: UInt32 = number == 0 ? 0x532050 : number == 1 ? 0x649161 : 0x78AB7B
+    return (bank < 4 ? 0 : 5, rows >> (bank / 2 * 4) & 15)
   }
 }

@@ -167,8 +167,8 @@ package struct GridProductCommand {
 /// batches come from the column's, the row's tiles in turn. All counters are in lines of their own, of 16 bytes,
 /// at the same addresses in all tiles, and only grow.
 package enum Stream {
-  package static var weights: UInt32 { 0x1A400 }
-  package static var activations: UInt32 { 0x1A600 }
+  package static var weights: UInt32 { 0x1AC00 }
+  package static var activations: UInt32 { 0x1AE00 }
   package static var byteCount: UInt32 { 0x200 }
 
   /// The number of the last batch, plus 1, that has come from the member.

@@ -3,8 +3,8 @@
 ///
 /// Every tile takes columns of its own, for all rows, or with ``planes`` of a part of the sum that its column of the
 /// grid of tiles shares. All of them need the same activations: each reads some tiles of `a` and multicasts them to
-/// the others, which keep them in L1 for all their columns. Weights stream in meanwhile, those of the
-/// next command before it is released.
+/// the others, which keep them in L1 for all their columns. Weights stream in meanwhile, those of
+/// later commands before they are released.
 package struct ThinProductCommand {
   /// Rows of tiles that there may be: with two products side by side, accumulators fill half of Dst.
   package static var maximumRows: UInt32 { 2 }
@@ -57,7 +57,7 @@ package struct ThinProductCommand {
   /// The layout, word by word; ``write(_:)`` is its mirror.
   @inline(__always) package init(reading word: (UInt32) -> UInt32) {
     let first = word(0)
-    bFormat = first >> 12 & 0xF
+    bFormat = Self.bFormat(first: first)
     outFormat = first >> 16 & 0xF
     phases = first >> 20 & 0xF
     activation = first >> 24 & 0x7
@@ -77,6 +77,11 @@ package struct ThinProductCommand {
     secondOut = word(13)
     thirdB = word(14)
     thirdOut = word(15)
+  }
+
+  /// What the first word says of it.
+  @inline(__always) package static func bFormat(first word: UInt32) -> UInt32 {
+    word >> 12 & 0xF
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {

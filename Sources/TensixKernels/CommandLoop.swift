@@ -59,6 +59,15 @@ extension MatrixCommand {
   }
 }
 
+extension MatrixCommand {
+  /// Where bias and residual come to: beside planes in L1 the left buffer is free, and the right one may have weights of
+  /// later commands.
+  @inline(__always) var addendBuffer: CircularBuffer {
+    operation == Operation.reduce && a == 0
+      ? .left(DataFormat.bfloat16) : .right(DataFormat.bfloat16)
+  }
+}
+
 /// Output tiles of one column whose accumulators are in Dst together.
 struct OutputBlock {
   /// The first, and how many: at most four.

@@ -41,7 +41,14 @@ enum Configuration {
 
 /// Copies of large values become a call of this.
 @c(memcpy) public func copy(_ destination: UInt32, _ source: UInt32, _ count: UInt32) -> UInt32 {
-  for i in 0..<count {
+  var done: UInt32 = 0
+  if (destination | source) & 3 == 0 {
+    while done &+ 4 <= count {
+      Memory[destination &+ done] = Memory[source &+ done]
+      done &+= 4
+    }
+  }
+  for i in done..<count {
     VolatileMappedRegister<UInt8>(unsafeBitPattern: UInt(destination &+ i))
       .store(VolatileMappedRegister<UInt8>(unsafeBitPattern: UInt(source &+ i)).load())
   }

@@ -97,17 +97,13 @@ struct NoC {
       target: position(xy & 0x3F, xy >> 6), targetAddress: address,
       result: ownPosition, resultAddress: returning, control: 0x4091, length: 0x107C)
   }
-  /// To every Tensix tile of the card, this one included; returns when all `receivers` have it. The
-  /// routers skip rows and columns without Tensix tiles.
-  @inline(__always) func multicast(
-    _ source: UInt32, to address: UInt32, bytes: UInt32, receivers: UInt32
-  ) {
-    let awaited = writesDone &+ receivers
+  /// To every Tensix tile of the card, this one included; all acknowledge. The routers skip rows and columns without
+  /// Tensix tiles.
+  @inline(__always) func multicast(_ source: UInt32, to address: UInt32, bytes: UInt32) {
     issue(
       target: ownPosition, targetAddress: source,
       result: 9 << 4 | 11 << 10 | 1 << 16 | 1 << 22, resultAddress: address,
       control: 0x81B2 | 1 << 17, length: bytes)
-    while writesDone != awaited {}
   }
   /// To the other tiles of a rectangle (``column(of:)``, ``allTiles``); nobody acknowledges. What a tile sends to
   /// a rectangle arrives in this order, since all of it takes the same virtual channel.

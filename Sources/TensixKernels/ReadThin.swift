@@ -1,107 +1,139 @@
 // NCRISC: weights and activations of a thin product.
 
-/// The weights of this tile's columns, asked for in the order of their use, several batches at a time.
+/// The weights of this tile's columns, asked for in the order of their use, several batches at a time: of the command
+/// that runs, then of those announced behind it, as far as the right buffer has room.
 struct WeightStream {
-  /// Steps whose weights are requested together, with a transaction identifier of their own.
+  /// Weights that are requested together, with a transaction identifier of their own.
   private static var batch: UInt32 { 4 }
   private static var batches: UInt32 { 2 }
 
+  /// The command whose weights are asked for, or the last one without any; products before it are asked for.
   private var sequence: UInt32 = 0
-  private var command: ThinProductCommand
+  private var command = ThinProductCommand()
   private var share: ThinShare
-  private var right: CircularBuffer
-  /// The next weights to ask for, the next to come.
-  private var asked: Position
-  private var come: Position
+  /// The next weights to ask for.
+  private var column: UInt32 = 0
+  private var step: UInt32 = 0
+  /// Batches so far that were asked for, that have come.
+  private var asked: UInt32 = 0
+  private var come: UInt32 = 0
+  /// Of those on their way, the oldest first, eight bits each: how many weights, and in the upper four the last bits of
+  /// the command's number.
+  private var batchesOnWay: UInt32 = 0
   /// Weights on their way.
   private var pending: UInt32 = 0
 
-  private struct Position {
-    var column: UInt32
-    var step: UInt32 = 0
-    /// Batches so far.
-    var number: UInt32 = 0
-
-    @inline(__always) mutating func advance(_ steps: UInt32, of all: UInt32, next: UInt32) {
-      number &+= 1
-      step += steps
-      if step == all {
-        step = 0
-        column += next
-      }
-    }
-  }
-
   /// Stands before any command.
-  init() {
-    command = ThinProductCommand()
-    share = ThinShare(command)
-    right = .right(command.bFormat)
-    asked = Position(column: 0)
-    come = asked
+  init() { share = ThinShare(command) }
+
+  /// The reader has come to that command, all before it is done.
+  mutating func reach(_ sequence: UInt32) {
+    if Int32(bitPattern: sequence &- self.sequence) > 1 { self.sequence = sequence &- 1 }
   }
 
-  /// Of that command, unless it has begun.
-  @inline(never) mutating func begin(_ sequence: UInt32) {
-    guard sequence != self.sequence else { return }
-    self.sequence = sequence
+  /// All of the command's weights are in the buffer.
+  func isFinished(_ sequence: UInt32) -> Bool {
+    let isAsked = Int32(bitPattern: self.sequence &- sequence) > 0 || column >= command.columns
+    return isAsked && (batchesOnWay == 0 || (batchesOnWay >> 4 ^ sequence) & 0xF != 0)
+  }
+
+  /// Goes on until the command is released.
+  @inline(never) mutating func advance(untilReleased sequence: UInt32) {
+    while !isReleased(sequence) && advance() {}
+    waitForRelease(sequence)
+  }
+
+  /// Goes on until what was asked for with that identifier is here.
+  @inline(never) mutating func advance(untilDone transaction: UInt32) {
+    while !NoC.reading.isDone(transaction) { advance() }
+  }
+
+  /// Hands over what has come, and asks for more where there is room; waits for neither. Whether there is anything on
+  /// its way, or to be asked for.
+  @inline(never) @discardableResult mutating func advance() -> Bool {
+    let right = CircularBuffer.right(command.bFormat)
+    while batchesOnWay != 0 && NoC.reading.isDone(transaction(come)) {
+      let count = batchesOnWay & 0xF
+      right.push(count)
+      pending -= count
+      batchesOnWay >>= 8
+      come &+= 1
+    }
+    guard findColumn() else { return batchesOnWay != 0 }
+    // A command that does not run yet leaves DRAM to those that do.
+    let runs = Int32(bitPattern: Memory[Control.release] &- sequence) >= 0
+    if asked &- come < (runs ? Self.batches : 1) { ask() }
+    return true
+  }
+
+  /// Goes on to the next product that is announced; false where there is none, or a command before it needs the right
+  /// buffer.
+  private mutating func findColumn() -> Bool {
+    while column >= command.columns {
+      let next = sequence &+ 1
+      guard Int32(bitPattern: Memory[Control.announced] &- next) >= 0 else { return false }
+      switch operation(of: next) {
+      case Operation.thinProduct:
+        let format = ThinProductCommand.bFormat(first: Memory[Buffer.command(next)])
+        guard batchesOnWay == 0 || format == command.bFormat else { return false }
+        begin(next)
+      case Operation.thinNormalize, Operation.thinAttention: break
+      case Operation.reduce: guard MatrixCommand(next).a == 0 else { return false }
+      default: return false
+      }
+      sequence = next
+    }
+    return true
+  }
+
+  @inline(never) private mutating func begin(_ sequence: UInt32) {
     command = ThinProductCommand(sequence)
     share = ThinShare(command)
-    right = .right(command.bFormat)
-    asked = Position(column: share.member)
-    come = asked
+    (column, step) = (share.member, 0)
   }
 
-  var isFinished: Bool { come.column >= command.columns }
-
-  /// Hands over what has come, and asks for more where there is room; waits for neither.
-  @inline(never) mutating func advance() {
-    while come.number != asked.number && NoC.reading.isDone(transaction(come)) {
-      let steps = min(Self.batch, command.steps - come.step)
-      right.push(steps * command.products)
-      pending -= steps * command.products
-      come.advance(steps, of: command.steps, next: share.members)
-    }
-    guard asked.column < command.columns, asked.number &- come.number < Self.batches else { return }
-    let steps = min(Self.batch, command.steps - asked.step), count = steps * command.products
+  private mutating func ask() {
+    let right = CircularBuffer.right(command.bFormat)
+    let steps = min(Self.batch / command.products, command.steps - step)
+    let count = steps * command.products
     guard right.hasRoom(pending + count) else { return }
     let bytes = DataFormat.tileBytes(command.bFormat)
     var number = right.next &+ pending
-    let column = command.place(of: asked.column)
-    var page = (share.plane * command.steps + asked.step) * column.bStride + column.number
+    let place = command.place(of: column)
+    var page = (share.plane * command.steps + step) * place.bStride + place.number
     NoC.reading.tag(transaction(asked))
     for _ in 0..<steps {
-      request(base: column.b, page: page, bytes: bytes, to: right.slot(number))
+      request(base: place.b, page: page, bytes: bytes, to: right.slot(number))
       number &+= 1
       if command.isGated {
         request(base: command.factor, page: page, bytes: bytes, to: right.slot(number))
         number &+= 1
       }
-      page += column.bStride
+      page += place.bStride
     }
     NoC.reading.tag(0)
+    batchesOnWay |= (count | (sequence & 0xF) << 4) << (8 * (asked &- come))
     pending += count
-    asked.advance(steps, of: command.steps, next: share.members)
+    asked &+= 1
+    step += steps
+    if step == command.steps { (column, step) = (column + share.members, 0) }
   }
 
   /// 0 counts the master's multicasts, too.
-  @inline(__always) private func transaction(_ position: Position) -> UInt32 {
-    1 + position.number % Self.batches
+  @inline(__always) private func transaction(_ batch: UInt32) -> UInt32 {
+    1 + batch % Self.batches
   }
 }
 
 /// Transactions of what is not weights.
-private enum Transaction {
+enum Transaction {
   static var activations: UInt32 { 9 }
   static var addends: UInt32 { 10 }
 }
 
-/// Weights come even before the command is released.
-func readThin(
+@inline(never) func readThin(
   _ command: ThinProductCommand, _ sequence: UInt32, _ weights: inout WeightStream
 ) {
-  weights.begin(sequence)
-  while !isReleased(sequence) { weights.advance() }
   let share = ThinShare(command)
   if !command.isNormalized { requestActivations(command, share) }
   var number = command.activations
@@ -118,18 +150,20 @@ func readThin(
     senders = NormShare(rows: command.rows, columns: command.inner).count
     sent &-= 1
   } else {
-    while !hasShared { weights.advance() }
+    weights.advance(untilDone: Transaction.activations)
     sendShared(command.activations, share, sequence)
   }
+  // A sender tells once what it has sent.
+  senders = min(senders, command.activations)
   var received: UInt32 = 0
-  while received < command.activations || !weights.isFinished {
+  while received < senders || !weights.isFinished(sequence) {
     weights.advance()
-    if received < command.activations, Memory[Control.sent(received % senders)] == sent {
-      CircularBuffer.left(DataFormat.bfloat16).push()
-      received += 1
-    }
+    let first = received
+    while received < senders && Memory[Control.sent(received)] == sent { received += 1 }
+    let more = received == senders && first != senders ? command.activations - senders : 0
+    CircularBuffer.left(DataFormat.bfloat16).push(received - first + more)
   }
-  pushAddends(number - command.activations)
+  pushAddends(number - command.activations, &weights)
 }
 
 /// Each tile adds up the squares of its columns, tells all others, and normalises when it knows all parts of its row.
@@ -146,11 +180,11 @@ func readThinNormalize(
     requestAddend(command.bias, page: column, &number)
   }
   NoC.reading.tag(0)
-  pushAddends(number - place)
+  pushAddends(number - place, &weights)
 
   let noc = NoC.sharing, index = Memory[Control.tileIndex], first = sequence ^ 1 << 31
   func wait(_ isDone: () -> Bool) {
-    while !isDone() { readAhead(&weights, sequence &+ 1) }
+    while !isDone() { weights.advance() }
   }
   if !share.isEmpty {
     wait { Memory[Control.partPacked] == sequence }
@@ -189,15 +223,6 @@ func tell(_ value: UInt32, _ source: UInt32, _ index: UInt32) {
   let noc = NoC.sharing
   noc.multicast(
     source, to: Control.sent(index), bytes: 4, rectangle: noc.allTiles, includesSelf: true)
-}
-
-/// Asks for weights of the next command where that is a thin product.
-@inline(never) func readAhead(_ weights: inout WeightStream, _ next: UInt32) {
-  guard Int32(bitPattern: Memory[Control.announced] &- next) >= 0,
-    operation(of: next) == Operation.thinProduct
-  else { return }
-  weights.begin(next)
-  weights.advance()
 }
 
 // MARK: - Activations, and what is added, in the left buffer one after the other
@@ -252,7 +277,7 @@ func tell(_ value: UInt32, _ source: UInt32, _ index: UInt32) {
   noc.multicast(line, to: line, bytes: 4, rectangle: rectangle)
 }
 
-@inline(__always) func pushAddends(_ count: UInt32) {
-  while !NoC.reading.isDone(Transaction.addends) {}
+@inline(__always) func pushAddends(_ count: UInt32, _ weights: inout WeightStream) {
+  weights.advance(untilDone: Transaction.addends)
   CircularBuffer.left(DataFormat.bfloat16).push(count)
 }

@@ -2,11 +2,11 @@
 // need it, and multicast to the others.
 
 /// Transactions of this tile's reads.
-private enum Transaction {
-  static var keys: UInt32 { 11 }
-  static var values: UInt32 { 12 }
-  static var queries: UInt32 { 13 }
-  static var second: UInt32 { 14 }
+extension Transaction {
+  fileprivate static var keys: UInt32 { 11 }
+  fileprivate static var values: UInt32 { 12 }
+  fileprivate static var queries: UInt32 { 13 }
+  fileprivate static var second: UInt32 { 14 }
 }
 
 /// Tiles that follow one another in DRAM and in L1, shared by those of a part.
@@ -53,7 +53,9 @@ private struct SharedTiles {
   multicast(line, bytes: 4, rectangle)
 }
 
-func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
+func readThinAttention(
+  _ command: ThinAttentionCommand, _ sequence: UInt32, _ weights: inout WeightStream
+) {
   let share = ThinAttentionShare(command), columns = command.headColumns
   let first = share.y * TileGrid.columns + share.part * ThinAttentionCommand.partColumns
   let partRectangle = NoC.sharing.columns(
@@ -61,7 +63,7 @@ func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
     to: Memory[Buffer.tiles + 4 * (first + ThinAttentionCommand.partColumns - 1)])
   let line = share.sharer < share.sharers ? Control.keysSent(share.sharer) : 0
   let cachedTiles = share.cached * columns
-  if !mayReadAhead(command, before: sequence) { waitForRelease(sequence) }
+  if !mayReadAhead(command, before: sequence) { weights.advance(untilReleased: sequence) }
 
   let page = share.firstKey * columns
   let keys = SharedTiles(
@@ -74,15 +76,15 @@ func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   keys.request(share, Transaction.keys)
   masks.request(share, Transaction.keys)
   values.request(share, Transaction.values)
-  while !NoC.reading.isDone(Transaction.keys) {}
+  weights.advance(untilDone: Transaction.keys)
   keys.send(share, partRectangle)
   masks.send(share, partRectangle)
   announce(line, 4 &* sequence &+ 1, partRectangle)
-  while !NoC.reading.isDone(Transaction.values) {}
+  weights.advance(untilDone: Transaction.values)
   values.send(share, partRectangle)
   announce(line, 4 &* sequence &+ 2, partRectangle)
 
-  waitForRelease(sequence)
+  weights.advance(untilReleased: sequence)
   requestPairs(command, share)
   let own = (share.keys - share.cached) * columns
   let ownPage = (share.firstKey + share.cached) * columns - command.firstKeys * columns
@@ -94,16 +96,16 @@ func readThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
     slot: command.key(share.cached, 0))
   ownKeys.request(share, Transaction.second)
   ownValues.request(share, Transaction.second)
-  while !NoC.reading.isDone(Transaction.queries) {}
+  weights.advance(untilDone: Transaction.queries)
   let turns = command.isTurned ? share.queryPairs(command) + share.keyPairs(command) : 0
   let turned = Memory[Control.turned]
   CircularBuffer.left(DataFormat.bfloat16).push(4 * turns)
-  if turns == 0 { sendPairs(command, share, sequence, partRectangle, after: turned) }
-  while !NoC.reading.isDone(Transaction.second) {}
+  if turns == 0 { sendPairs(command, share, sequence, partRectangle, after: turned, &weights) }
+  weights.advance(untilDone: Transaction.second)
   ownKeys.send(share, partRectangle)
   ownValues.send(share, partRectangle)
   announce(line, 4 &* sequence &+ 3, partRectangle)
-  if turns != 0 { sendPairs(command, share, sequence, partRectangle, after: turned) }
+  if turns != 0 { sendPairs(command, share, sequence, partRectangle, after: turned, &weights) }
 }
 
 /// The first segment, and the masks, are there, and their places are free in all tiles: a thin product
@@ -149,12 +151,12 @@ private func requestPairs(_ command: ThinAttentionCommand, _ share: ThinAttentio
 @inline(never)
 private func sendPairs(
   _ command: ThinAttentionCommand, _ share: ThinAttentionShare, _ sequence: UInt32,
-  _ partRectangle: UInt32, after turned: UInt32
+  _ partRectangle: UInt32, after turned: UInt32, _ weights: inout WeightStream
 ) {
   let rowRectangle = NoC.sharing.row(of: Memory[Buffer.tiles + 4 * Memory[Control.tileIndex]])
   let queries = share.queryPairs(command), keys = share.keyPairs(command)
   @inline(never) func send(_ number: UInt32, _ rectangle: UInt32) {
-    if command.isTurned { Memory.wait(Control.turned) { $0 &- turned > number } }
+    while command.isTurned && Memory[Control.turned] &- turned <= number { weights.advance() }
     let place = share.pair(command, number).place
     multicast(place, bytes: 2048, rectangle)
     multicast(place + 2048 * command.pairs, bytes: 2048, rectangle)

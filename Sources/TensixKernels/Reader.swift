@@ -2,20 +2,20 @@
 @c(kmain) public func reader() {
   NoC.reading.initialise()
   NoC.sharing.initialise()
-  // Of a thin product, this command or the next.
+  // Of thin products, this command and later ones.
   var weights = WeightStream()
   var sequence: UInt32 = 1
   while true {
     Memory.wait(Control.announced) { Int32(bitPattern: $0 &- sequence) >= 0 }
+    weights.reach(sequence)
     let operation = operation(of: sequence)
     let ahead = operation == Operation.linear ? readAhead(MatrixCommand(sequence)) : 0
-    let preparesItself =
-      operation == Operation.gridProduct || operation == Operation.thinProduct
-      || operation == Operation.thinAttention
-    if !preparesItself { waitForRelease(sequence) }
+    if operation != Operation.gridProduct && operation != Operation.thinAttention {
+      weights.advance(untilReleased: sequence)
+    }
     switch operation {
-    case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead)
-    case Operation.reduce: readPlanes(MatrixCommand(sequence))
+    case Operation.linear: readLinear(MatrixCommand(sequence), ahead: ahead, &weights)
+    case Operation.reduce: readPlanes(MatrixCommand(sequence), &weights)
     case Operation.binary: readPairs(MatrixCommand(sequence))
     case Operation.copy: readCopies(MatrixCommand(sequence))
     case Operation.download: readDownload(MatrixCommand(sequence))
@@ -24,7 +24,8 @@
     case Operation.normalize: readNormalize(NormalizeCommand(sequence), sequence)
     case Operation.rotate: readRotate(RotateCommand(sequence))
     case Operation.attention: readAttention(AttentionCommand(sequence), sequence)
-    case Operation.thinAttention: readThinAttention(ThinAttentionCommand(sequence), sequence)
+    case Operation.thinAttention:
+      readThinAttention(ThinAttentionCommand(sequence), sequence, &weights)
     case Operation.patches: readPatches(PatchesCommand(sequence))
     case Operation.gridProduct: readGrid(GridProductCommand(sequence), sequence)
     case Operation.thinProduct: readThin(ThinProductCommand(sequence), sequence, &weights)
@@ -76,7 +77,7 @@ func readAhead(_ command: MatrixCommand) -> UInt32 {
     bytes: DataFormat.tileBytes(command.bFormat), to: slot)
 }
 
-func readLinear(_ command: MatrixCommand, ahead: UInt32) {
+func readLinear(_ command: MatrixCommand, ahead: UInt32, _ weights: inout WeightStream) {
   let noc = NoC.reading
   let left = CircularBuffer.left(command.aFormat), right = CircularBuffer.right(command.bFormat)
   let leftBytes = DataFormat.tileBytes(command.aFormat)
@@ -116,34 +117,34 @@ func readLinear(_ command: MatrixCommand, ahead: UInt32) {
       step = end
     }
     ahead = 0
-    readAddends(command, block)
+    readAddends(command, block, &weights)
   }
 }
 
-/// Bias and residual follow the weights in the right buffer; both are bfloat16.
-func readAddends(_ command: MatrixCommand, _ block: OutputBlock) {
-  let right = CircularBuffer.right(DataFormat.bfloat16)
-  let biases: UInt32 = command.bias != 0 ? 1 : 0
-  let residuals = command.residual != 0 ? block.rows : 0
-  guard biases + residuals != 0 else { return }
-  var number = right.reserve(biases + residuals)
-  let awaited = NoC.reading.readsDone &+ biases &+ residuals
-  if biases != 0 {
-    request(base: command.bias, page: block.column, bytes: 2048, to: right.slot(number))
+/// Bias and residual, both bfloat16; weights of later products come meanwhile.
+@inline(never) func readAddends(
+  _ command: MatrixCommand, _ block: OutputBlock, _ weights: inout WeightStream
+) {
+  let buffer = command.addendBuffer
+  let count = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? block.rows : 0)
+  var number = buffer.reserve(count)
+  func add(_ base: UInt32, _ page: UInt32) {
+    guard base != 0 else { return }
+    request(base: base, page: page, bytes: 2048, to: buffer.slot(number))
     number &+= 1
   }
-  for row in 0..<residuals {
-    request(
-      base: command.residual, page: (block.row + row) * command.columns + block.column,
-      bytes: 2048, to: right.slot(number))
-    number &+= 1
+  NoC.reading.tag(Transaction.addends)
+  add(command.bias, block.column)
+  for row in block.row..<block.row + block.rows {
+    add(command.residual, row * command.columns + block.column)
   }
-  NoC.reading.awaitReads(awaited)
-  right.push(biases + residuals)
+  NoC.reading.tag(0)
+  weights.advance(untilDone: Transaction.addends)
+  buffer.push(count)
 }
 
 /// Partial sums lie in DRAM one plane under the other, or are here.
-func readPlanes(_ command: MatrixCommand) {
+func readPlanes(_ command: MatrixCommand, _ weights: inout WeightStream) {
   let noc = NoC.reading
   let left = CircularBuffer.left(DataFormat.float32)
   command.forEachBlock { block in
@@ -161,7 +162,7 @@ func readPlanes(_ command: MatrixCommand) {
       left.push(count)
       plane += count
     }
-    readAddends(command, block)
+    readAddends(command, block, &weights)
   }
 }
 

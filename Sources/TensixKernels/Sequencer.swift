@@ -26,13 +26,21 @@
 struct Master {
   var run: UInt32
   var list: UInt32 = 0
+  /// Commands of the list that are released, that are announced, and all.
   var index: UInt32 = 0
+  var announced: UInt32 = 0
   var count: UInt32 = 0
+  /// Reads when the command is here that is announced next.
+  var fetched: UInt32 = 0
   /// The newest command that tiles may run.
   var released: UInt32 = 0
   /// Arrivals from all commands with even, with odd numbers that were released.
   var even: UInt32 = 0
   var odd: UInt32 = 0
+  /// Acknowledgements of all multicasts.
+  var acknowledged = NoC.commanding.writesDone
+  /// A command that was announced may not be here yet.
+  var isAnnouncing = false
 
   /// The host has put the number before the first run's there; it may have rung already.
   init() { run = Memory[Control.completion] }
@@ -41,6 +49,7 @@ struct Master {
   mutating func release(_ sequence: UInt32) {
     // The next command comes where the one before `sequence` was.
     awaitArrivals(sequence &- 1)
+    awaitMulticasts()
     // The host takes the rest of the list back, so that it can stop the tiles between commands.
     if Memory[Control.hostValid] == 0 { count = index }
     if released != sequence {
@@ -49,18 +58,22 @@ struct Master {
         repeat {
           run &+= 1
           Memory.wait(Control.doorbellRun) { $0 == run }
-          (list, count, index) = (Memory[Control.doorbell], Memory[Control.doorbell + 4], 0)
+          (list, count) = (Memory[Control.doorbell], Memory[Control.doorbell + 4])
+          (index, announced) = (0, 0)
           if count == 0 { complete(run) }
         } while count == 0
-        announce(sequence)
+        fetch()
+        announce(upTo: sequence)
       }
       send(release: sequence)
     }
-    guard index < count else { return }
-    announce(sequence &+ 1)
-    if Memory[Buffer.fetchedCommand] & CommandLayout.isIndependent != 0 {
-      send(release: sequence &+ 1)
+    let next = sequence &+ 1
+    announce(upTo: next)
+    if isAnnouncing { awaitMulticasts() }
+    if index < count, Memory[Buffer.command(next)] & CommandLayout.isIndependent != 0 {
+      send(release: next)
     }
+    announce(upTo: sequence &+ Buffer.commandsAhead)
   }
 
   /// All tiles have finished command `sequence`. Of a later one with the same parity none can have
@@ -70,35 +83,58 @@ struct Master {
     Memory.wait(Control.arrivals(sequence)) { $0 == expected }
   }
 
-  mutating func send(release sequence: UInt32) {
+  @inline(never) mutating func send(release sequence: UInt32) {
     if sequence & 1 == 0 {
       even &+= Memory[Control.tileCount]
     } else {
       odd &+= Memory[Control.tileCount]
     }
-    send(sequence, to: Control.release)
+    send(sequence, from: Control.releaseSource(sequence), to: Control.release)
     released = sequence
     index += 1
   }
 
-  /// Brings the next command from DRAM to all tiles, so that they can prepare for it.
-  func announce(_ sequence: UInt32) {
-    let awaited = NoC.writing.readsDone &+ 1
-    NoC.writing.read(
-      DRAMLocation(command: index, ofListAt: list), to: Buffer.fetchedCommand,
-      bytes: CommandLayout.byteCount)
-    NoC.writing.awaitReads(awaited)
-    NoC.commanding.multicast(
-      Buffer.fetchedCommand, to: Buffer.command(sequence), bytes: CommandLayout.byteCount,
-      receivers: Memory[Control.receiverCount])
-    send(sequence, to: Control.announced)
+  /// Hands commands up to `last`, where the list has them, to all tiles, so that they can prepare for them.
+  @inline(never) mutating func announce(upTo last: UInt32) {
+    while announced < count {
+      let sequence = released &+ 1 &+ announced &- index
+      guard Int32(bitPattern: last &- sequence) >= 0 else { return }
+      if isAnnouncing { awaitMulticasts() }
+      isAnnouncing = true
+      NoC.writing.awaitReads(fetched)
+      multicast(
+        Buffer.fetchedCommand(announced), to: Buffer.command(sequence),
+        bytes: CommandLayout.byteCount)
+      send(sequence, from: Control.announcedSource, to: Control.announced)
+      announced += 1
+      fetch()
+    }
   }
 
-  func send(_ sequence: UInt32, to address: UInt32) {
-    Memory[Control.sequenceSource] = sequence
-    Memory.settle(Control.sequenceSource)
-    NoC.commanding.multicast(
-      Control.sequenceSource, to: address, bytes: 4, receivers: Memory[Control.receiverCount])
+  /// Asks DRAM for the command that is announced next.
+  @inline(never) mutating func fetch() {
+    guard announced < count else { return }
+    fetched = NoC.writing.readsDone &+ 1
+    NoC.writing.read(
+      DRAMLocation(command: announced, ofListAt: list), to: Buffer.fetchedCommand(announced),
+      bytes: CommandLayout.byteCount)
+  }
+
+  @inline(never) mutating func send(_ sequence: UInt32, from source: UInt32, to address: UInt32) {
+    Memory[source] = sequence
+    Memory.settle(source)
+    multicast(source, to: address, bytes: 4)
+  }
+
+  /// What is multicast arrives in this order. Its source may be written again after ``awaitMulticasts()``.
+  @inline(never) mutating func multicast(_ source: UInt32, to address: UInt32, bytes: UInt32) {
+    NoC.commanding.multicast(source, to: address, bytes: bytes)
+    acknowledged &+= Memory[Control.receiverCount]
+  }
+
+  @inline(never) mutating func awaitMulticasts() {
+    NoC.commanding.awaitWrites(acknowledged)
+    isAnnouncing = false
   }
 
   /// Every tile has had its results acknowledged, so whoever sees this sees them.

@@ -151,25 +151,25 @@ func unpackLinear(_ command: MatrixCommand) {
 /// ones x bias adds a row to every row; identity x residual adds a tile; both exactly.
 func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock) {
   guard command.bias != 0 || command.residual != 0 else { return }
-  let right = CircularBuffer.right(DataFormat.bfloat16)
-  let first = right.first
+  let buffer = command.addendBuffer
+  let first = buffer.first
   var number = first
   if command.bias != 0 {
-    right.wait(for: number)
-    unpackTile(Unpacker.sourceA, from: right.slot(number))
+    buffer.wait(for: number)
+    unpackTile(Unpacker.sourceA, from: buffer.slot(number))
     number &+= 1
     for _ in 0..<block.rows { unpackTile(Unpacker.sourceB, from: Buffer.ones) }
   }
   if command.residual != 0 {
     for _ in 0..<block.rows {
-      right.wait(for: number)
-      unpackTile(Unpacker.sourceA, from: right.slot(number))
+      buffer.wait(for: number)
+      unpackTile(Unpacker.sourceA, from: buffer.slot(number))
       unpackTile(Unpacker.sourceB, from: Buffer.identity)
       number &+= 1
     }
   }
   finishUnpacking()
-  right.pop(number &- first)
+  buffer.pop(number &- first)
 }
 
 func unpackPairs(_ command: MatrixCommand) {

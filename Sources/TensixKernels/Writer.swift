@@ -39,6 +39,7 @@ struct ResultWriter {
   private var number = CircularBuffer.output.first
   private var ready: UInt32 = 0
   private var awaited = NoC.writing.writesDone
+  private var told = NoC.writing.atomicsDone
   /// Planes of which nobody has been told yet.
   private var untold: UInt32 = 0
 
@@ -55,9 +56,10 @@ struct ResultWriter {
 
   /// Waits for the next tile, which is to be sent with as many acknowledged writes.
   @inline(__always) mutating func next(writes: UInt32 = 1) -> UInt32 {
-    if ready == 0 {
-      finish()
-      ready = CircularBuffer.output.waitForAny()
+    while ready == 0 {
+      let output = CircularBuffer.output
+      if output.first != number && NoC.writing.writesDone == awaited { giveBack() }
+      ready = output.end &- number
     }
     defer { number &+= 1 }
     ready -= 1
@@ -74,18 +76,23 @@ struct ResultWriter {
     untold += 1
   }
 
-  /// What was sent has left when it is acknowledged; then its slots are free.
+  /// Returns when all is acknowledged.
   @inline(never) mutating func finish() {
     NoC.writing.awaitWrites(awaited)
+    giveBack()
+    while NoC.writing.atomicsDone != told {}
+  }
+
+  /// What was sent has left when it is acknowledged; then its slots are free, and others are told of it.
+  @inline(never) private mutating func giveBack() {
     CircularBuffer.output.pop(number &- CircularBuffer.output.first)
-    let told = NoC.writing.atomicsDone &+ untold
+    told &+= untold
     while untold != 0 {
       untold -= 1
       NoC.writing.increment(
         Control.planesCome, at: Memory[Control.planePlaces + 4 * untold],
         returning: Control.atomicReturn)
     }
-    while NoC.writing.atomicsDone != told {}
   }
 }
 

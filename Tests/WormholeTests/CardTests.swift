@@ -113,4 +113,47 @@ final class CardTests: DeviceTestCase {
       }
     }
   }
+
+  /// Weights come while earlier commands are at work, in both formats, some behind commands that need their buffer.
+  /// Commands of one list give what they give one at a time, bit by bit.
+  func testWeightsAhead() throws {
+    let card = try card()
+    var values = Values(seed: 17)
+    let rows = 51, width = 1024
+    let weights = try [TileFormat.bfloat16, .bfp8].map {
+      try card.matrix(
+        values.array(width * width, scale: 2 / Float(width).squareRoot()), rows: width,
+        columns: width, $0)
+    }
+    let starts = (0..<4).map { _ in values.array(rows * width) }
+    func pool() throws -> [Matrix] {
+      try starts.map { try card.matrix($0, rows: rows, columns: width) }
+    }
+    let (together, apart) = (try pool(), try pool())
+    defer { for matrix in together + apart + weights { card.free(matrix) } }
+    enum Step { case norm, product(Int), sum(Int), add }
+    let steps: [Step] = [
+      .norm, .product(1), .sum(1), .product(0), .add, .sum(0), .product(1),
+    ]
+    func record(_ number: Int, _ x: [Matrix], _ builder: inout CommandBuilder) throws {
+      let (a, b, out) = (x[number % 4], x[(number + 3) % 4], x[(number + 1) % 4])
+      switch steps[number] {
+      case .norm: try builder.normalize(a, centred: false, weight: nil, epsilon: 1e-6, into: out)
+      case .product(let weight): try builder.linear(a, weights[weight], into: out)
+      case .sum(let weight): try builder.linear(a, weights[weight], residual: b, into: out)
+      case .add: try builder.binary(.add, a, b, into: out)
+      }
+    }
+    var all = CommandBuilder(for: card)
+    for number in steps.indices {
+      try record(number, together, &all)
+      try card.run { try record(number, apart, &$0) }
+    }
+    let list = try card.load(all)
+    defer { card.free(list) }
+    try card.run(list, deadline: .seconds(20))
+    for (a, b) in zip(together, apart) {
+      XCTAssertEqual(try card.download(a), try card.download(b))
+    }
+  }
 }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "fe19b6319893287f82d003881b0587e7b867e614d3e87cc6a1a2414a81938f22";
+    "bc7ba6cf3acee00447c45ac7e821996383c3b77cfcab3e57843b1798f89f1be6";
 
 /// Where a function begins.
 struct tx_function {

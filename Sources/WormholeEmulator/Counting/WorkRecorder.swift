@@ -58,17 +58,23 @@ struct WorkRecorder {
     _ card: WormholeEmulator, _ clock: UInt64, _ release: UInt32, _ completion: UInt32
   ) {
     let now = snapshot(card, clock)
-    if let begin {
-      let estimate = estimate(from: begin, to: now)
-      if finished.count == Self.capacity { finished.removeFirst(Self.capacity / 2) }
-      finished.append(estimate)
-      profile?.commands.append((begin.clock, estimate))
-    }
+    if let begin { finish(from: begin, to: now) }
     // Between lists nothing runs, and a card that starts writes zeros.
     let runs = release != self.release && release != 0
+    // Of several that were released since, what they do counts for the last.
+    if runs && release > self.release &+ 1 {
+      for _ in 1..<release - self.release { finish(from: now, to: now) }
+    }
     begin = runs ? now : nil
     self.release = release
     self.completion = completion
+  }
+
+  private mutating func finish(from begin: Snapshot, to end: Snapshot) {
+    let estimate = estimate(from: begin, to: end)
+    if finished.count == Self.capacity { finished.removeFirst(Self.capacity / 2) }
+    finished.append(estimate)
+    profile?.commands.append((begin.clock, estimate))
   }
 
   private mutating func sample(_ card: WormholeEmulator, _ clock: UInt64) {
