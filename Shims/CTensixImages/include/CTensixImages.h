@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "c0307731fecc7e1988291084aef2008dd2106af19d76469ca96808d27ed618fc";
+    "4ec12b8272a90507ccd77121b9eb4ac3021c5c093adee0b8726a90eff214a103";
 
 /// Where a function begins.
 struct tx_function {
