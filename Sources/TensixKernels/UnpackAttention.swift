@@ -31,7 +31,15 @@ private struct Arrivals {
   }
 
   @inline(__always) func group(_ unit: UInt32) -> UInt32 { unit & 1 == 0 ? groups.0 : groups.1 }
-  @inline(__always) func size(_ unit: UInt32) -> UInt32 { unit & 1 == 0 ? sizes.0 : sizes.1 }
+
+  /// Gives back what came with the unit, which may be more than it needs.
+  @inline(never) func end(_ unit: UInt32) {
+    let left = CircularBuffer.left(DataFormat.bfloat16)
+    let size = unit & 1 == 0 ? sizes.0 : sizes.1
+    guard size != 0 else { return }
+    left.wait(for: left.first &+ size &- 1)
+    left.pop(size)
+  }
 
   /// The number of the first tile of a group's keys, which its values follow.
   @inline(__always) func firstKey(of group: UInt32, _ command: AttentionCommand) -> UInt32 {
@@ -75,7 +83,7 @@ func unpackAttention(_ command: AttentionCommand) {
         after: key &+ command.keyTiles / 2)
       if turns.endsUnit {
         finishUnpacking()
-        CircularBuffer.left(DataFormat.bfloat16).pop(arrivals.size(turns.unit))
+        arrivals.end(turns.unit)
       }
     }
   }

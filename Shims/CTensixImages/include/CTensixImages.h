@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "4ec12b8272a90507ccd77121b9eb4ac3021c5c093adee0b8726a90eff214a103";
+    "29bdaa84b753cbe314f41d5996f370999e06e933f52a10c4851ab6ba79969c09";
 
 /// Where a function begins.
 struct tx_function {
