@@ -2,7 +2,7 @@
 ///
 /// A row of q and out is heads side by side, a row of k and v the heads that they share. The keys stand in two
 /// segments, one after the other: a cache, say, and what follows it. A unit of work is 32 rows of a head; of all
-/// its keys it has the scores' probabilities in L1, a row of tiles, and never more.
+/// its keys it has the scores' probabilities in L1, a row of tiles.
 package struct AttentionCommand {
   /// In tiles; of one element of the batch.
   package var rows: UInt32 = 0
@@ -31,9 +31,10 @@ package struct AttentionCommand {
   package var maskRows: UInt32 = 0
   /// fp32 bits of scale / ln 2.
   package var scale: UInt32 = 0
-  /// All units have the same keys and values, and the whole grid takes part: the tiles of each column of it share them by
-  /// multicast.
-  package var sharesKeys = false
+  /// Tiles, one below the other or all of the grid, that share keys and values by multicast, and of how many groups of
+  /// heads these are; 0 where each tile brings its own.
+  package var sharers: UInt32 = 0
+  package var sharedGroups: UInt32 = 0
 
   package init() {}
 
@@ -52,7 +53,7 @@ package struct AttentionCommand {
     secondV = word(11)
     mask = word(12)
     scale = word(13)
-    sharesKeys = word(14) != 0
+    (sharers, sharedGroups) = (word(14) & 0xFFFF, word(14) >> 16)
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
@@ -70,13 +71,59 @@ package struct AttentionCommand {
     store(11, secondV)
     store(12, mask)
     store(13, scale)
-    store(14, sharesKeys ? 1 : 0)
+    store(14, sharers | sharedGroups << 16)
     store(15, 0)
   }
 
   @inline(__always) package var keys: UInt32 { firstKeys + secondKeys }
   @inline(__always) package var units: UInt32 { batch * heads * rows }
-  /// What a unit has in L1 of keys, values, query and mask, in tiles.
+  /// Tiles of keys and values of a group of heads, of a query's mask.
   @inline(__always) package var keyTiles: UInt32 { 2 * keys * headColumns }
-  @inline(__always) package var unitTiles: UInt32 { headColumns + (mask == 0 ? 0 : keys) }
+  @inline(__always) package var maskTiles: UInt32 { mask == 0 ? 0 : keys }
+  /// Groups of heads that share keys and values.
+  @inline(__always) package var groups: UInt32 { batch * heads / groupHeads }
+
+  /// Tiles of a mask that have places in L1.
+  package static var maximumMasks: UInt32 { Buffer.rightDepth * Buffer.rightSlotBytes / 2048 }
+  /// Of how many groups keys and values have places in L1: of all that are shared, or of two where there is room
+  /// beside two queries.
+  @inline(__always) package var keyPlaces: UInt32 {
+    sharers != 0
+      ? sharedGroups
+      : 2 * keyTiles + 2 * headColumns <= Buffer.leftDepth ? 2 : 1
+  }
+  /// Of how many queries.
+  @inline(__always) package var queryPlaces: UInt32 {
+    keyPlaces * keyTiles + 4 * headColumns <= Buffer.leftDepth ? 4 : 2
+  }
+  /// Whether one mask is for all units.
+  @inline(__always) package var sharesMask: Bool { mask == 0 || maskRows == 1 }
+  /// Whether a unit's scores may begin before the unit before it has ended: what both need is in L1 at a time, and
+  /// probabilities of both have room.
+  @inline(__always) package var overlapsUnits: Bool {
+    2 * keys <= Buffer.probabilityCount && sharesMask
+      && (sharers != 0 || groups == 1 || keyPlaces == 2)
+  }
+
+  // Tiles in the left buffer, which is no ring here.
+  @inline(__always) package func keySlot(
+    _ place: UInt32, _ key: UInt32, _ column: UInt32
+  ) -> UInt32 {
+    Buffer.left + 2048 * (place * keyTiles + key * headColumns + column)
+  }
+  @inline(__always) package func valueSlot(
+    _ place: UInt32, _ key: UInt32, _ column: UInt32
+  ) -> UInt32 {
+    keySlot(place, keys + key, column)
+  }
+  /// In the right buffer.
+  @inline(__always) package func maskSlot(_ key: UInt32) -> UInt32 { Buffer.right + 2048 * key }
+  /// Queries of neighbouring units have places of their own.
+  @inline(__always) package func querySlot(_ unit: UInt32, _ column: UInt32) -> UInt32 {
+    keySlot(keyPlaces, 0, unit % queryPlaces * headColumns + column)
+  }
+  /// Where the probabilities of one of a tile's units are.
+  @inline(__always) package func probabilitySlot(_ unit: UInt32, _ key: UInt32) -> UInt32 {
+    Buffer.probabilities((overlapsUnits ? (unit & 1) * keys : 0) + key)
+  }
 }

@@ -92,6 +92,10 @@ package enum Tensix {
   @inline(__always) package static func zeroaccHalf(_ half: UInt32) -> UInt32 {
     0x10 << 24 | 6 << 19 | half
   }
+  /// Zeroes an eighth of a tile of fp32, and moves row counters as address mode 0 says.
+  @inline(__always) package static func zeroaccEighth(_ eighth: UInt32) -> UInt32 {
+    0x10 << 24 | 1 << 19 | eighth
+  }
 
   // MARK: Matrix unit
 

@@ -3,14 +3,15 @@ package enum TileGrid {
   package static var columns: UInt32 { 8 }
 }
 
-/// Where the five programs lie in a tile's L1, one behind the other.
+/// Where the five programs lie in a tile's L1: four one behind the other, and one at its end.
 package enum Image {
   package static var sequencer: UInt32 { 0 }
-  package static var unpack: UInt32 { 0x2C80 }
-  package static var math: UInt32 { 0x7F80 }
-  package static var pack: UInt32 { 0x10080 }
-  package static var reader: UInt32 { 0x12C80 }
+  package static var unpack: UInt32 { 0x2D00 }
+  package static var math: UInt32 { 0x8A00 }
+  package static var reader: UInt32 { 0x11800 }
   package static var end: UInt32 { 0x1A800 }
+  package static var pack: UInt32 { 0x16A000 }
+  package static var packEnd: UInt32 { 0x16E000 }
 }
 
 /// Control words of a tile, in L1. What the NoC writes stands on a 16-byte line of its own.
@@ -163,7 +164,7 @@ package enum Buffer {
   /// For what one command alone knows: what moving needs, or partial sums on their way from `linear` to
   /// `reduce`.
   package static var scratch: UInt32 { 0x150000 }
-  package static var scratchBytes: UInt32 { 0x1E000 }
+  package static var scratchBytes: UInt32 { 0x1A000 }
 
   /// A row of probabilities of ``Operation/attention``, tile by tile in bfloat16.
   @inline(__always) package static func probabilities(_ number: UInt32) -> UInt32 {

@@ -65,6 +65,14 @@ package enum VectorUnit {
   @inline(__always) package static func rotateRow(_ to: UInt32, _ from: UInt32) -> UInt32 {
     0x94 << 24 | from << 8 | to << 4 | 3
   }
+  /// `from` with another exponent field, that of 1.0 for instance being 127.
+  @inline(__always) package static func setExponent(
+    _ to: UInt32, _ from: UInt32, _ exponent: UInt32
+  ) -> UInt32 { 0x82 << 24 | exponent << 12 | from << 8 | to << 4 | 1 }
+  /// `to` keeps its exponent, and gets sign and mantissa of `from`.
+  @inline(__always) package static func keepExponent(_ to: UInt32, _ from: UInt32) -> UInt32 {
+    0x82 << 24 | from << 8 | to << 4 | 2
+  }
   /// As unsigned bits.
   @inline(__always) package static func shiftRight(_ register: UInt32, _ count: UInt32) -> UInt32 {
     0x7A << 24 | (0x1000 - count) << 12 | register << 4 | 1

@@ -7,12 +7,12 @@
   push(VectorUnit.nop)
 }
 
-@inline(__always) func setVectorRegister(_ register: UInt32, _ bits: UInt32) {
+@inline(never) func setVectorRegister(_ register: UInt32, _ bits: UInt32) {
   Thread.push(VectorUnit.loadLow(register, bits))
   Thread.push(VectorUnit.loadHigh(register, bits))
 }
 
-@inline(__always) func setVectorConstant(_ register: UInt32, _ bits: UInt32) {
+@inline(never) func setVectorConstant(_ register: UInt32, _ bits: UInt32) {
   setVectorRegister(0, bits)
   Thread.push(VectorUnit.setConstant(register))
 }

@@ -1,32 +1,87 @@
-// Math thread: attention. Scores of four tiles of keys are in Dst at a time; what is known of the rows stays
-// in tiles 6 and 7. Scores come twice: first for the maximum of each row, then for the probabilities
-// 2^((score - maximum) scale / ln 2); those of four tiles or less stay. They are not divided by their sum; the result is.
+// Math thread: attention. The matrix unit alone works for this thread: scores, and probabilities times values. The
+// pack thread makes probabilities of scores, and divides results by the sums of these.
+
+func attend(_ command: AttentionCommand) {
+  programLoop(Replay.product, phases: 3, release: 1)
+  let terms = command.headColumns + (command.mask != 0 ? 1 : 0)
+  var turns = AttentionTurns(command, AttentionShare(command)), verdicts = Verdicts()
+  var products = KeptProducts()
+  var isTransposed = false
+  setProductModes()
+  while turns.advance() {
+    if turns.kind == .verdict {
+      if verdicts.next() { turns.repeatScores() }
+      continue
+    }
+    let isScores = turns.kind != .values
+    if isTransposed != isScores {
+      setProductModes(transposed: isScores)
+      isTransposed = isScores
+    }
+    begin(turns)
+    let sums: UInt32 = turns.kind == .values && turns.first == 0 ? 1 : 0
+    for _ in 0..<(isScores ? terms : command.keys) {
+      products.multiply(turns.count + sums, from: turns.tile)
+    }
+    Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.sync))
+    Thread.push(Tensix.sempost(Semaphore.mathToPack))
+  }
+  products.finish()
+}
+
+/// Waits until the half is free, and zeroes it.
+@inline(never) private func begin(_ turn: AttentionTurns) {
+  Thread.push(Tensix.semwaitWhileFull(Semaphore.mathToPack, blocking: Block.matrix))
+  if turn.half == 0 {
+    Thread.push(Tensix.zeroaccHalf(0))
+  } else {
+    for eighth in 8 * turn.tile..<8 * AttentionTurns.state {
+      Thread.push(Tensix.zeroaccEighth(eighth))
+    }
+    Thread.push(Tensix.setrwcZero())
+  }
+}
+
+/// Products that share SrcB, without a drain between.
+private struct KeptProducts {
+  /// How often the thread's queue, which a simulated card does not guard, has room for.
+  private static var most: UInt32 { 2 }
+  private var queued: UInt32 = 0
+
+  /// SrcB stays for `count` products into neighbouring tiles of Dst, which release SrcA.
+  @inline(never) mutating func multiply(_ count: UInt32, from first: UInt32) {
+    if queued == Self.most {
+      Thread.take(Semaphore.multiplied)
+      queued -= 1
+    }
+    for tile in first..<first + count {
+      selectDst(tile)
+      Thread.push(Tensix.mop())
+    }
+    Thread.push(Tensix.setrwcZero(release: 2))
+    Thread.push(Tensix.sempost(Semaphore.multiplied))
+    queued += 1
+  }
+
+  func finish() {
+    for _ in 0..<queued { Thread.take(Semaphore.multiplied) }
+    Thread.drain()
+  }
+}
+
+// MARK: - What attention of few rows needs
 
 private enum Place {
-  /// Sums of probabilities, later 1 / sum.
-  static var sum: UInt32 { 6 }
-  /// Running maximum, later -maximum * scale / ln 2.
+  /// -maximum * scale / ln 2 of each row.
   static var maximum: UInt32 { 7 }
 }
 
-/// What is done to a strip of a tile of scores, and of the tile of maxima.
+/// What is done to a strip of a tile of scores.
 struct AttentionRoutines {
-  let raise: Routine
-  let settle: Routine
   let exponentiate: Routine
 
   @inline(never) init() {
-    raise = Routine { push in
-      for v: UInt32 in 0..<4 {
-        push(VectorUnit.load(1, row: vectorRow(0, 0, v)))
-        vector(push, VectorUnit.sort(larger: 0, smaller: 1))
-      }
-    }
-    settle = Routine(after: raise) { push in
-      push(VectorUnit.load(0))
-      settleMaximum(push, to: 0)
-    }
-    exponentiate = Routine(after: settle) { push in
+    exponentiate = Routine { push in
       for v in stride(from: UInt32(0), to: 4, by: 2) {
         power(push, row: vectorRow(0, 0, v), second: vectorRow(0, 0, v + 1))
       }
@@ -50,63 +105,9 @@ func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32, isFirst: Bool = tr
   push(VectorUnit.store(0, row: vectorRow(tile, 0, 1)))
 }
 
-/// What is done to a strip of the result.
-private func divideRoutine(after other: AttentionRoutines) -> Routine {
-  Routine(after: other.exponentiate) { push in
-    for v: UInt32 in 0..<4 {
-      push(VectorUnit.load(3, row: vectorRow(0, 0, v)))
-      vector(push, VectorUnit.multiply(3, 3, 0))
-      push(VectorUnit.store(3, row: vectorRow(0, 0, v)))
-    }
-  }
-}
-
 /// Instructions mean rows of this strip of a tile.
 @inline(__always) private func selectStrip(_ tile: UInt32, _ strip: UInt32) {
   Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
-}
-
-func attend(_ command: AttentionCommand) {
-  let routines = AttentionRoutines(), divide = divideRoutine(after: routines)
-  programLoop(Replay.product, phases: 3, release: 1)
-  let terms = command.headColumns + (command.mask != 0 ? 1 : 0)
-  command.forEachUnit { _ in
-    takeDst()
-    Thread.push(Tensix.zeroaccHalf(1))
-    setProductModes(transposed: true)
-    forEachChunk(command) { first, count in
-      score(terms, count)
-      raiseMaximum(count, isFirst: first == 0, routines)
-    }
-    finishMaximum(command.scale, routines)
-    forEachChunk(command) { first, count in
-      if first != 0 { takeDst() }
-      if command.keys > 4 { score(terms, count) }
-      exponentiate(command.scale, count, routines)
-      finish()
-    }
-    setProductModes()
-    var column: UInt32 = 0
-    while column < command.headColumns {
-      let count = min(4, command.headColumns - column)
-      takeDst()
-      weigh(command, count, sums: column == 0)
-      finishColumns(count, isFirst: column == 0, divide)
-      finish()
-      column += count
-    }
-  }
-}
-
-@inline(__always) func forEachChunk(
-  _ command: AttentionCommand, _ body: (_ first: UInt32, _ count: UInt32) -> Void
-) {
-  var key: UInt32 = 0
-  while key < command.keys {
-    let count = min(4, command.keys - key)
-    body(key, count)
-    key += count
-  }
 }
 
 /// SrcB stays for `count` products into neighbouring tiles of Dst, which release SrcA.
@@ -117,40 +118,6 @@ func attend(_ command: AttentionCommand) {
   }
   Thread.push(Tensix.setrwcZero(release: 2))
   Thread.drain()
-}
-
-/// q k^T + mask of `count` tiles of keys, a term for each column and one for the mask.
-@inline(never) private func score(_ terms: UInt32, _ count: UInt32) {
-  Thread.push(Tensix.zeroaccHalf(0))
-  for _ in 0..<terms { multiplyKept(count) }
-}
-
-@inline(never)
-private func raiseMaximum(_ count: UInt32, isFirst: Bool, _ routines: AttentionRoutines) {
-  beginVector()
-  for strip: UInt32 in 0..<8 {
-    selectStrip(isFirst ? 0 : Place.maximum, strip)
-    Thread.push(VectorUnit.load(0))
-    for tile in 0..<count {
-      selectStrip(tile, strip)
-      routines.raise()
-    }
-    selectStrip(Place.maximum, strip)
-    Thread.push(VectorUnit.store(0))
-  }
-  Thread.drain()
-  endVector(transposed: true)
-}
-
-@inline(never) private func finishMaximum(_ scale: UInt32, _ routines: AttentionRoutines) {
-  beginVector()
-  setVectorRegister(7, scale ^ 0x8000_0000)
-  for strip: UInt32 in 0..<8 {
-    selectStrip(Place.maximum, strip)
-    routines.settle()
-  }
-  Thread.drain()
-  endVector(transposed: true)
 }
 
 /// 2^t with t = score * scale - maximum * scale.
@@ -197,37 +164,4 @@ func setPowerConstants(scale: UInt32) {
   both(push) { _, t, _ in VectorUnit.shiftLeft(t, 23) }
   both(push) { _, t, p in VectorUnit.integerAdd(p, t) }
   both(push) { x, _, p in VectorUnit.store(p, row: x == 0 ? row : second) }
-}
-
-/// p v of `count` columns, over all keys, and p's sums before the first of them.
-@inline(never) func weigh(_ command: AttentionCommand, _ count: UInt32, sums: Bool) {
-  Thread.push(Tensix.zeroaccHalf(0))
-  for _ in 0..<command.keys {
-    if sums {
-      selectDst(Place.sum)
-      Thread.push(Tensix.mop())
-    }
-    multiplyKept(count)
-  }
-}
-
-@inline(never)
-private func finishColumns(_ count: UInt32, isFirst: Bool, _ divide: Routine) {
-  beginVector()
-  selectDst(0)
-  setVectorRegister(7, 0x7EF3_11C7)
-  for strip: UInt32 in 0..<8 {
-    selectStrip(Place.sum, strip)
-    Thread.push(VectorUnit.load(0))
-    if isFirst {
-      reciprocal(guess: 7)
-      Thread.push(VectorUnit.store(0))
-    }
-    for tile in 0..<count {
-      selectStrip(tile, strip)
-      divide()
-    }
-  }
-  Thread.drain()
-  endVector()
 }

@@ -174,3 +174,10 @@ func restoreModeThree(transposed: Bool = false) {
     3, sources: Move.bReturn | Move.b(48) | Move.aReturn | Move.a(transposed ? 16 : 32),
     destination: Move.dstReturn, bias: 1)
 }
+
+/// The matrix unit waits for the vector unit, and gets its address mode back.
+func endVector(transposed: Bool = false) {
+  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
+  restoreModeThree(transposed: transposed)
+  Thread.drain()
+}

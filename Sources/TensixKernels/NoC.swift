@@ -130,6 +130,11 @@ struct NoC {
   @inline(__always) func columns(of first: UInt32, to last: UInt32) -> UInt32 {
     (9 - (first & 0x3F)) << 4 | 10 << 10 | (9 - (last & 0x3F)) << 16
   }
+  /// From the tile at `first` down to that at `last`.
+  @inline(__always) func rows(of first: UInt32, to last: UInt32) -> UInt32 {
+    let x = 9 - (first & 0x3F)
+    return x << 4 | (11 - (first >> 6)) << 10 | x << 16 | (11 - (last >> 6)) << 22
+  }
   /// The tiles left and right of it.
   @inline(__always) func row(of xy: UInt32) -> UInt32 {
     let y = 11 - (xy >> 6)

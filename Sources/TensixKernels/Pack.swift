@@ -86,32 +86,6 @@ func packRotate(_ command: RotateCommand) {
   }
 }
 
-/// Probabilities stay in scratch, for the unpacker.
-func packAttention(_ command: AttentionCommand) {
-  configurePackers(DataFormat.bfloat16)
-  command.forEachUnit { _ in
-    var key: UInt32 = 0
-    while key < command.keys {
-      let count = min(4, command.keys - key)
-      awaitMath()
-      for tile in 0..<count {
-        packTile(tile, to: Buffer.probabilities(key + tile), DataFormat.bfloat16)
-      }
-      releaseAll()
-      key += count
-    }
-    Memory[Control.probabilities] = Memory[Control.probabilities] &+ 1
-    var column: UInt32 = 0
-    while column < command.headColumns {
-      let count = min(4, command.headColumns - column)
-      awaitMath()
-      for tile in 0..<count { packTile(tile, DataFormat.bfloat16) }
-      releaseAll()
-      column += count
-    }
-  }
-}
-
 func packThinAttention(_ command: ThinAttentionCommand) {
   let share = ThinAttentionShare(command), bfloat16 = DataFormat.bfloat16
   configurePackers(bfloat16)
@@ -198,9 +172,14 @@ func packThin(_ command: ThinProductCommand) {
 }
 
 @inline(__always) func release() {
+  releaseWhenPacked()
+  Thread.drain()
+}
+
+/// The same, without waiting.
+@inline(__always) func releaseWhenPacked() {
   Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.sync))
   Thread.push(Tensix.semget(Semaphore.mathToPack))
-  Thread.drain()
 }
 
 /// The same where all of Dst is the math thread's again.
@@ -218,6 +197,13 @@ func packTile(_ tile: UInt32, _ format: UInt32) {
 }
 
 @inline(never) func packTile(_ tile: UInt32, to slot: UInt32, _ format: UInt32) {
+  startPacking(tile, to: slot, format)
+  Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.thcon))
+  Thread.drain()
+}
+
+/// The same, without waiting until it is packed.
+@inline(never) func startPacking(_ tile: UInt32, to slot: UInt32, _ format: UInt32) {
   let faceBytes: UInt32 = format == DataFormat.bfloat16 ? 512 : 1024
   for face: UInt32 in 0..<4 {
     Thread.setRegister(8 + face, ((slot + face * faceBytes) >> 4) - 1)
@@ -231,8 +217,6 @@ func packTile(_ tile: UInt32, _ format: UInt32) {
   Thread.push(Tensix.wrcfg(125, register: 11))
   Thread.push(Tensix.selectPackedTile(tile))
   Thread.push(Tensix.pacrTile)
-  Thread.push(Tensix.stallwait(until: Idle.packers, blocking: Block.thcon))
-  Thread.drain()
 }
 
 /// The packers take fp32 from Dst, and round where the result is bfloat16.

@@ -27,8 +27,8 @@ struct Routine {
     for _ in 0..<8 { Memory[0xFFB0_0000] = next }
   }
 
-  /// Pushes the instructions.
-  @inline(__always) func callAsFunction() {
-    unsafeBitCast(UInt(start), to: (@convention(c) () -> Void).self)()
+  /// Pushes the instructions, all or those behind the first `skipped`.
+  @inline(__always) func callAsFunction(skipping skipped: UInt32 = 0) {
+    unsafeBitCast(UInt(start + 4 * skipped), to: (@convention(c) () -> Void).self)()
   }
 }

@@ -1,16 +1,9 @@
-// Math thread: what normalize, rotate and attention have in common.
+// Math and pack threads: what normalize, rotate and attention have in common.
 
 /// Where vector `v` of four is in strip `strip` of eight: four rows of a tile, even or odd columns of one
 /// half.
 @inline(__always) func vectorRow(_ tile: UInt32, _ strip: UInt32, _ v: UInt32) -> UInt32 {
   64 * tile + (strip >> 2) * 32 + (strip & 3) * 4 + (v & 1) * 2 + (v >> 1) * 16
-}
-
-/// The matrix unit waits for the vector unit, and gets its address mode back.
-func endVector(transposed: Bool = false) {
-  Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
-  restoreModeThree(transposed: transposed)
-  Thread.drain()
 }
 
 /// The eight lanes of a row of L0 become their sum, or their maximum; L1 is lost.

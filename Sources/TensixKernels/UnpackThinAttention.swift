@@ -1,4 +1,4 @@
-// Unpack thread: attention of few rows.
+// Unpack thread: attention of few rows, and what it has in common with that of many.
 
 /// Registers of the thread: the tiles that were unpacked last to SrcA and SrcB, and how far the next ones are.
 private enum Register {
@@ -10,10 +10,10 @@ private enum Register {
 
 /// The next tile to SrcA, and to SrcB. UNPACR takes an address when it begins: a new one need not wait until it
 /// has ended.
-private var nextA: UInt32 { Tensix.replay(start: 0, count: 5) }
+var nextA: UInt32 { Tensix.replay(start: 0, count: 5) }
 private var nextB: UInt32 { Tensix.replay(start: 5, count: 5) }
 
-private func recordSteps() {
+func recordNextTiles() {
   Thread.push(Tensix.replayRecord(start: 0, count: 10))
   for unpacker: UInt32 in 0..<2 {
     let register = Register.a + unpacker
@@ -28,17 +28,17 @@ private func recordSteps() {
 }
 
 /// What comes next to SrcA: tiles that are `distance` tiles apart, as was said before.
-@inline(never) private func set(a address: UInt32, distance: UInt32) {
+@inline(never) func set(a address: UInt32, distance: UInt32) {
   Thread.setRegister(Register.a, (address >> 4) - 1 - distance * 128)
 }
-@inline(never) private func set(b address: UInt32) {
+@inline(never) func set(b address: UInt32) {
   Thread.setRegister(Register.b, (address >> 4) - 1 - 128)
 }
-@inline(never) private func set(distance: UInt32) {
+@inline(never) func set(distance: UInt32) {
   Thread.setRegister(Register.aDistance, distance * 128)
 }
 /// A tile to SrcB, then `count` to SrcA.
-@inline(never) private func unpackNext(_ count: UInt32) {
+@inline(never) func unpackNext(_ count: UInt32) {
   Thread.push(nextB)
   for _ in 0..<count { Thread.push(nextA) }
 }
@@ -46,7 +46,7 @@ private func recordSteps() {
 func unpackThinAttention(_ command: ThinAttentionCommand, _ sequence: UInt32) {
   let share = ThinAttentionShare(command), bfloat16 = DataFormat.bfloat16
   configureSources(a: bfloat16, b: bfloat16, out: bfloat16)
-  recordSteps()
+  recordNextTiles()
   unpackTurns(
     command, command.isTurned ? share.queryPairs(command) + share.keyPairs(command) : 0)
   awaitShared(command, share, sequence)

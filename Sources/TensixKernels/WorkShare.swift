@@ -84,9 +84,10 @@ struct AttentionUnit {
   var item: UInt32
   var head: UInt32
   var row: UInt32
-  /// Of this tile's units with the same keys, the first, the last.
+  /// Which group of heads, counted from the first that the tile needs or that is shared with it.
+  var group: UInt32
+  /// Of this tile's units with the same keys, the first.
   var startsGroup: Bool
-  var endsGroup: Bool
 }
 
 extension AttentionCommand {
@@ -95,34 +96,187 @@ extension AttentionCommand {
     self.init(reading: { Memory[base + 4 * $0] })
   }
 
-  /// Neighbouring units, whose keys are mostly the same.
-  @inline(__always) func forEachUnit(_ body: (AttentionUnit) -> Void) {
-    let count = Memory[Control.tileCount], index = Memory[Control.tileIndex]
-    let group = groupHeads * rows
-    let start = units * index / count, end = units * (index + 1) / count
-    var unit = start
-    while unit < end {
-      body(
-        AttentionUnit(
-          item: unit / (heads * rows), head: unit / rows % heads, row: unit % rows,
-          startsGroup: unit == start || unit % group == 0,
-          endsGroup: unit + 1 == end || (unit + 1) % group == 0))
-      unit += 1
-    }
-  }
-
   /// Where the tile of q, and of the result, is.
   @inline(__always) func queryPage(_ unit: AttentionUnit, column: UInt32) -> UInt32 {
     (unit.item * rows + unit.row) * stride + unit.head * headColumns + column
   }
+}
 
-  // Tiles in the left buffer, which is no ring here.
-  @inline(__always) func keySlot(_ key: UInt32, _ column: UInt32) -> UInt32 {
-    Buffer.left + 2048 * (key * headColumns + column)
+/// This tile's units: neighbours, whose keys are mostly the same.
+struct AttentionShare {
+  /// The tile's place among all, column by column of the grid where neighbours share keys.
+  let place: UInt32
+  let count: UInt32
+  /// The first group of heads that the tile needs or that is shared with it.
+  let firstGroup: UInt32
+  private let first: UInt32
+  private let firstOfGroup: UInt32
+
+  @inline(never) init(_ command: AttentionCommand) {
+    let index = Memory[Control.tileIndex], tiles = Memory[Control.tileCount]
+    place =
+      command.sharers == 0
+      ? index
+      : index % TileGrid.columns * (tiles / TileGrid.columns) + index / TileGrid.columns
+    first = command.units * place / tiles
+    count = command.units * (place + 1) / tiles - first
+    let group = command.groupHeads * command.rows
+    firstGroup =
+      command.sharers == 0 ? first / group : place / command.sharers * command.sharedGroups
+    firstOfGroup = firstGroup * group
   }
-  @inline(__always) func valueSlot(_ key: UInt32, _ column: UInt32) -> UInt32 {
-    keySlot(keys + key, column)
+
+  @inline(never) func unit(_ number: UInt32, _ command: AttentionCommand) -> AttentionUnit {
+    let unit = first + number, group = command.groupHeads * command.rows
+    let head = unit / command.rows, item = head / command.heads, own = (unit - firstOfGroup) / group
+    return AttentionUnit(
+      item: item, head: head - item * command.heads, row: unit - head * command.rows, group: own,
+      startsGroup: number == 0 || firstOfGroup + own * group == unit)
   }
-  @inline(__always) func querySlot(_ column: UInt32) -> UInt32 { keySlot(2 * keys, column) }
-  @inline(__always) func maskSlot(_ key: UInt32) -> UInt32 { querySlot(headColumns + key) }
+
+  /// Queries that come with a unit: before keys that are shared, which are many, two.
+  @inline(__always) func queries(_ number: UInt32, _ command: AttentionCommand) -> UInt32 {
+    guard command.sharers != 0, command.overlapsUnits, number < 2 else { return 1 }
+    return number == 0 ? min(2, count) : 0
+  }
+  /// Tiles that come with a unit of queries and masks: a mask for all units comes once.
+  @inline(never) func queryTiles(_ number: UInt32, _ command: AttentionCommand) -> UInt32 {
+    queries(number, command) * command.headColumns
+      + (number == 0 || !command.sharesMask ? command.maskTiles : 0)
+  }
+  /// Which groups' keys and values come behind a unit's query, the first and how many: those of the unit, or
+  /// where there is room more, long before they are needed.
+  @inline(never) func groupsToLoad(
+    _ number: UInt32, _ command: AttentionCommand
+  ) -> (first: UInt32, count: UInt32) {
+    if number == 0 { return (0, command.sharers == 0 ? 1 : command.sharedGroups) }
+    guard command.sharers == 0 else { return (0, 0) }
+    let unit = unit(number, command), places = command.keyPlaces
+    if places == 2 && number == 1 {
+      return (1, self.unit(count - 1, command).group != 0 ? 1 : 0)
+    }
+    return (unit.group, unit.startsGroup && unit.group >= places ? 1 : 0)
+  }
+}
+
+/// What the threads of the coprocessor do in turn, each time in the other half of Dst: scores of some keys, or some
+/// columns of a result. Among the columns of a unit's result stand scores of the next unit, so that matrix unit and
+/// vector unit both have work.
+struct AttentionTurns {
+  enum Kind {
+    /// Scores of keys, whose probabilities refer to the maximum of the unit's first ones.
+    case scores
+    /// The same once more, where that maximum was too far from that of all.
+    case again
+    /// No work: whether the scores come again is known.
+    case verdict
+    /// Probabilities times values; those of column 0 have their sums before them.
+    case values
+  }
+
+  private enum Phase { case scores, ahead, verdict, again, values }
+
+  private let keys: UInt32
+  private let columns: UInt32
+  private let units: UInt32
+  private let overlapsUnits: Bool
+  private var phase = Phase.scores
+  /// The unit whose result comes next, the next of its keys or columns, and keys of the next unit that are done.
+  private var current: UInt32 = 0
+  private var position: UInt32 = 0
+  private var ahead: UInt32 = 0
+
+  private(set) var kind = Kind.scores
+  /// Which of this tile's units, and of its keys or columns the first and how many.
+  private(set) var unit: UInt32 = 0
+  private(set) var first: UInt32 = 0
+  private(set) var count: UInt32 = 0
+  private(set) var half: UInt32 = 1
+
+  /// A tile of Dst that is nobody's half: what is known of each row.
+  static var state: UInt32 { 7 }
+
+  init(_ command: AttentionCommand, _ share: AttentionShare) {
+    keys = command.keys
+    columns = command.headColumns
+    units = share.count
+    overlapsUnits = command.overlapsUnits
+  }
+
+  /// Tiles of Dst that the half has.
+  private var room: UInt32 { 4 - half }
+  /// The first of them.
+  var tile: UInt32 { 4 * half }
+  /// A unit's last scores.
+  var endsScores: Bool { kind != .values && first + count == keys }
+  /// A unit's last turn.
+  var endsUnit: Bool { kind == .values && first + count == columns }
+
+  private mutating func set(_ kind: Kind, _ unit: UInt32, _ first: UInt32, _ count: UInt32) {
+    (self.kind, self.unit, self.first, self.count) = (kind, unit, first, count)
+  }
+
+  /// Goes to the next turn; false where there is none.
+  @inline(never) mutating func advance() -> Bool {
+    while current != units {
+      switch phase {
+      case .scores, .again:
+        if position != keys {
+          half ^= 1
+          set(
+            phase == .scores ? .scores : .again, current, position, min(room, keys - position))
+          position = first + count
+          return true
+        }
+        phase = phase == .scores ? .ahead : .verdict
+      case .ahead:
+        phase = .verdict
+        // The last scores come behind the verdict on the unit before.
+        if 3 + half < keys, scoreAhead() { return true }
+      case .verdict:
+        phase = .values
+        position = 0
+        kind = .verdict
+        return true
+      case .values:
+        if position != columns {
+          if position != 0, kind == .values, scoreAhead() { return true }
+          half ^= 1
+          let sums: UInt32 = position == 0 ? 1 : 0
+          set(.values, current, position, min(room - sums, columns - position))
+          position = first + count
+          return true
+        }
+        current += 1
+        position = ahead
+        ahead = 0
+        phase = .scores
+      }
+    }
+    return false
+  }
+
+  /// The next scores of the next unit, if there are any.
+  private mutating func scoreAhead() -> Bool {
+    guard overlapsUnits, current + 1 != units, ahead != keys else { return false }
+    half ^= 1
+    set(.scores, current + 1, ahead, min(room, keys - ahead))
+    ahead = first + count
+    return true
+  }
+
+  /// After a verdict: the unit's scores come again.
+  mutating func repeatScores() { phase = .again }
+}
+
+/// What the pack thread says of each unit's probabilities, for the other two threads: it adds 1 to the count where
+/// they are there, 2 where the scores come once more.
+struct Verdicts {
+  private var count = Memory[Control.probabilities]
+
+  @inline(never) mutating func next() -> Bool {
+    let before = count
+    while count == before { count = Memory[Control.probabilities] }
+    return count &- before == 2
+  }
 }

@@ -118,7 +118,9 @@ func writeRotated(_ command: RotateCommand) {
 
 func writeAttended(_ command: AttentionCommand) {
   var writer = ResultWriter(out: command.out, format: DataFormat.bfloat16)
-  command.forEachUnit { unit in
+  let share = AttentionShare(command)
+  for number in 0..<share.count {
+    let unit = share.unit(number, command)
     for column in 0..<command.headColumns {
       writer.write(page: command.queryPage(unit, column: column))
     }

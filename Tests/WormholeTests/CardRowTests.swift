@@ -109,7 +109,7 @@ final class CardRowTests: DeviceTestCase {
 
   func checkAttention(
     rows: Int, keys: [Int], heads: Int, sharedHeads: Int, width: Int, batch: Int = 1,
-    masked: Bool = false, turned: Bool = false
+    masked: Bool = false, late: Bool = false, turned: Bool = false
   ) throws {
     let card = try card()
     var values = Values(seed: 23)
@@ -128,9 +128,10 @@ final class CardRowTests: DeviceTestCase {
             v[v.count - 1], rows: batch * count, columns: sharedHeads * width)))
     }
     let blocked: Float = -3e38
-    // Row 0 sees the first segment and one key of the last.
+    // Row 0 sees the first segment and one key of the last, or late keys alone.
     func sees(_ row: Int, _ key: Int) -> Bool {
-      !masked || row > 0 || key <= total - (keys.last ?? 0)
+      let first = total - (keys.last ?? 0)
+      return !masked || row > 0 || (late ? key >= first : key <= first)
     }
     let padded = keys.map { ($0 + 31) / 32 * 32 }
     var mask: Matrix?
@@ -234,11 +235,21 @@ final class CardRowTests: DeviceTestCase {
     try checkAttention(rows: 32, keys: [32], heads: 1, sharedHeads: 1, width: 32)
     try checkAttention(rows: 64, keys: [64], heads: 4, sharedHeads: 4, width: 96, batch: 3)
     try checkAttention(rows: 50, keys: [50], heads: 8, sharedHeads: 1, width: 256)
+    // As many keys as a tile has room for.
+    try checkAttention(rows: 32, keys: [968], heads: 2, sharedHeads: 2, width: 256)
     // All of a column's tiles have the same keys, and some no work.
     try checkAttention(
       rows: 330, keys: [300, 40], heads: 5, sharedHeads: 1, width: 64, masked: true)
     try checkAttention(
       rows: 51, keys: [268, 51], heads: 8, sharedHeads: 1, width: 256, masked: true)
+    // Some columns of the grid have groups of heads of their own, some tiles several.
+    try checkAttention(rows: 64, keys: [64], heads: 16, sharedHeads: 16, width: 64, batch: 3)
+    try checkAttention(rows: 32, keys: [32], heads: 260, sharedHeads: 260, width: 32)
+    // The first keys are masked, so probabilities by their maximum do not do.
+    try checkAttention(
+      rows: 330, keys: [300, 40], heads: 5, sharedHeads: 1, width: 64, masked: true, late: true)
+    try checkAttention(
+      rows: 70, keys: [150, 70], heads: 6, sharedHeads: 2, width: 32, masked: true, late: true)
     // As many keys as Dst has room for in each part, and more.
     try checkAttention(
       rows: 33, keys: [820, 33], heads: 2, sharedHeads: 1, width: 128, masked: true)

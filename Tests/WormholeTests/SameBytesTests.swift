@@ -9,7 +9,7 @@ final class SameBytesTests: DeviceTestCase {
   /// A list with commands of all kinds, and then all buffers of every fourth tile.
   func testAllMemoryAfterAList() throws {
     try withCard { card in
-      let buffers = UInt64(Buffer.right)..<TileMemory.l1Bytes
+      let buffers = UInt64(Buffer.right)..<UInt64(Image.pack)
       // What no command writes must be the same, too.
       try card.transport.multicast(
         [UInt32](repeating: 0x3F80_3F80, count: buffers.count / 4), at: buffers.lowerBound)

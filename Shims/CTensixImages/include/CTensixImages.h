@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "bc7ba6cf3acee00447c45ac7e821996383c3b77cfcab3e57843b1798f89f1be6";
+    "61dcb2850eeba645a7439adfb313e3b89b01449fa6e055b0639a5c4667cc2d9e";
 
 /// Where a function begins.
 struct tx_function {

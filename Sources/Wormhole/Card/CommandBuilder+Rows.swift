@@ -217,10 +217,10 @@ extension CommandBuilder {
       self.keys = keys.reduce(0) { $0 + tiles($1) }
     }
 
-    /// Whether a tile's L1 holds the keys and values of a head, and its mask.
+    /// Whether a tile's L1 holds the keys and values of a head, two queries and a mask.
     var fitsTile: Bool {
-      keys <= Int(Buffer.probabilityCount)
-        && (2 * keys + 1) * columns + (maskRows == 0 ? 0 : keys) <= Int(Buffer.leftDepth)
+      keys <= Int(min(Buffer.probabilityCount, AttentionCommand.maximumMasks))
+        && (2 * keys + 2) * columns <= Int(Buffer.leftDepth)
     }
 
     /// Whether the grid of tiles has room for it with the keys in parts (``ThinAttentionCommand``), all of which have
@@ -262,31 +262,32 @@ extension CommandBuilder {
     let keys = Int(command.keys), width = Int(command.headColumns)
     guard shape(of: command).fitsTile else {
       throw error(
-        "attention",
-        "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
+        "attention", "\(keys * 32) keys of width \(width * 32), more than a tile's L1 holds")
     }
-    let units = batch * heads * q.tileRows / batch, busiest = share(of: units)
-    let masks = mask == nil ? 0 : 1
-    command.sharesKeys =
-      batch == 1 && sharedHeads == 1 && isWholeGrid && units > Int(TileGrid.columns)
-    let groups =
-      command.sharesKeys
-      ? Int(TileGrid.columns) : min(tiles, units) + batch * sharedHeads
-    let keyTiles = 2 * keys * width, unitTiles = width + masks * keys
+    shareKeys(&command)
+    let units = Int(command.units), busiest = share(of: units)
+    let masks = mask == nil ? 0 : 1, keyTiles = Int(command.keyTiles)
+    // How often keys and values, and masks, are read.
+    let shares = Int(command.sharers)
+    let groups = shares != 0 ? batch * sharedHeads : min(tiles, units) + batch * sharedHeads
+    let maskReads = !command.sharesMask ? units : shares != 0 ? tiles / shares : min(tiles, units)
+    let maskTiles = maskReads * Int(command.maskTiles)
+    let groupsOfBusiest = shares != 0 ? Int(command.sharedGroups) : min(busiest, 2)
+    let masksOfBusiest = (command.sharesMask ? 1 : busiest) * Int(command.maskTiles)
     var cost = CommandCost()
-    cost.dramBytesRead =
-      (groups * keyTiles + units * unitTiles) * 2048
+    cost.dramBytesRead = (groups * keyTiles + units * width + maskTiles) * 2048
     cost.dramBytesWritten = units * width * 2048
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
     cost.nocBytesOfBusiestTile =
-      (keyTiles * min(busiest, 2) + busiest * unitTiles) * 2048
-    let products = 48 * keys * (2 * (width + masks) + width + 1)
+      (groupsOfBusiest * keyTiles + busiest * width + masksOfBusiest) * 2048
+    let products = 48 * keys * (2 * width + masks + 1)
     cost.products = units * products
     cost.productsOfBusiestTile = busiest * products
     cost.matrixTiles = min(units, tiles)
-    cost.vectorInstructionsOfBusiestTile =
-      busiest * (keys * (8 * 12 + 16 * 32) + width * 32 * 4)
-    if command.sharesKeys {
+    // Of each strip of four rows: maximum and power of each key's tile, division of each column's, and what is
+    // done once.
+    cost.vectorInstructionsOfBusiestTile = busiest * 8 * (keys * (8 + 40) + width * 12 + 80)
+    if shares != 0 {
       // Tiles send into one another's L1, which all must have left before.
       append(Command(cost: cost, command.write))
       return
@@ -294,6 +295,19 @@ extension CommandBuilder {
     append(
       command.write, cost: cost,
       reads: [q, mask] + segments.flatMap { [$0.keys, $0.values] }, writes: [out])
+  }
+
+  /// Where all of the grid takes part, keys and values of some groups of heads are shared by as few tiles as have just
+  /// the units of these, if they stand one below the other or are all.
+  private func shareKeys(_ command: inout AttentionCommand) {
+    guard let gridRows = card.gridRows, command.units > TileGrid.columns else { return }
+    var bundles = tiles
+    while tiles % bundles != 0 || Int(command.groups) % bundles != 0 { bundles -= 1 }
+    let sharers = tiles / bundles, groups = command.groups / UInt32(bundles)
+    guard sharers == tiles || (sharers > 1 && gridRows % sharers == 0),
+      groups * command.keyTiles + 2 * command.headColumns <= Buffer.leftDepth
+    else { return }
+    (command.sharers, command.sharedGroups) = (UInt32(sharers), groups)
   }
 
   /// The same where q, and the keys of the last segment, are turned first as by

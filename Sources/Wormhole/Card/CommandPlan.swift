@@ -129,8 +129,10 @@ extension Command {
       plan.shape += " x \(keys)"
       plan.unit = "1 x \(command.headColumns) x \(keys)"
       plan.flops = 2 * Self.tileFlops * Double(rows * columns * keys)
-      // Keys and values, the query, the mask, probabilities.
-      let tiles = (2 * keys + 1) * command.headColumns + (command.mask == 0 ? 0 : keys) + keys
+      // Keys and values, queries, the mask, probabilities.
+      let tiles =
+        command.keyPlaces * command.keyTiles + 2 * command.headColumns + command.maskTiles
+        + (command.overlapsUnits ? 2 : 1) * keys
       plan.l1Bytes = Int(tiles * 2048 + Buffer.outputDepth * 4096)
     case Operation.thinAttention:
       let command = ThinAttentionCommand(reading: word)
