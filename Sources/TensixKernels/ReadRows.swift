@@ -132,23 +132,30 @@ private struct TileStream {
   private let left = CircularBuffer.left(DataFormat.bfloat16)
   private var asked: UInt32 = 0
   private var come: UInt32 = 0
+  /// Four bits for each of the eight: how many of its tiles the left buffer counts.
+  private var counted: UInt32 = 0
 
-  @inline(never) mutating func add(base: UInt32, page: UInt32, to slot: UInt32) {
+  /// `count`: 1 where the left buffer counts the tile, or 0.
+  @inline(never) mutating func add(
+    base: UInt32, page: UInt32, to slot: UInt32, count: UInt32 = 1
+  ) {
+    let place = asked >> 1 & 28
     if asked & 7 == 0 {
       while asked - come == 64 || (asked != come && isNextHere) { take() }
       NoC.reading.tag(1 + asked >> 3 & 7)
+      counted &= ~(15 << place)
     }
     request(base: base, page: page, bytes: 2048, to: slot)
     asked += 1
+    counted += count << place
   }
 
   private var isNextHere: Bool { NoC.reading.isDone(1 + come >> 3 & 7) }
 
   private mutating func take() {
     while !isNextHere {}
-    let count = min(8, asked - come)
-    left.push(count)
-    come += count
+    left.push(counted >> (come >> 1 & 28) & 15)
+    come += min(8, asked - come)
   }
 
   /// Waits for all.
@@ -182,11 +189,12 @@ func readAttention(_ command: AttentionCommand, _ sequence: UInt32) {
       stream.finish()
       Memory.wait(Control.leftPopped) { Int32(bitPattern: $0 &- needed) >= 0 }
     }
-    for query in 0..<share.queries(number, command) {
-      requestQuery(command, share, number + query, &stream)
-    }
+    // Masks are not counted: they are there when what comes behind them is.
     if command.sharers == 0 || !command.sharesMask {
       requestMask(command, share, number, &stream)
+    }
+    for query in 0..<share.queries(number, command) {
+      requestQuery(command, share, number + query, &stream)
     }
     if command.sharers == 0 {
       for group in groups.first..<groups.first + groups.count {
@@ -229,7 +237,7 @@ private func requestMask(
   let row = share.unit(number, command).row % command.maskRows
   for key in 0..<command.keys {
     stream.add(
-      base: command.mask, page: key * command.maskRows + row, to: command.maskSlot(key))
+      base: command.mask, page: key * command.maskRows + row, to: command.maskSlot(key), count: 0)
   }
 }
 
@@ -352,7 +360,7 @@ private struct SharedKeys {
       }
       let told = Memory[Control.sent(sender)] ^ sequence
       if received < count, told << 4 == 0, told >> 28 > rounds {
-        if share.count != 0 { CircularBuffer.left(DataFormat.bfloat16).push() }
+        if share.count != 0, received >= masks { CircularBuffer.left(DataFormat.bfloat16).push() }
         received += 1
         sender += 1
         if sender == members {

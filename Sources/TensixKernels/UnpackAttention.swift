@@ -1,6 +1,6 @@
 // Unpack thread: attention.
 
-/// What the left buffer counts: for each unit its query, and where they come with it a mask, keys and values.
+/// What the left buffer counts: for each unit its query, and where they come with it keys and values.
 private struct Arrivals {
   /// The next tile that nobody has asked for.
   private var next = CircularBuffer.left(DataFormat.bfloat16).first

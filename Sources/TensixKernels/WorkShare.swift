@@ -139,10 +139,9 @@ struct AttentionShare {
     guard command.sharers != 0, command.overlapsUnits, number < 2 else { return 1 }
     return number == 0 ? min(2, count) : 0
   }
-  /// Tiles that come with a unit of queries and masks: a mask for all units comes once.
-  @inline(never) func queryTiles(_ number: UInt32, _ command: AttentionCommand) -> UInt32 {
+  /// Tiles of queries that come with a unit.
+  @inline(__always) func queryTiles(_ number: UInt32, _ command: AttentionCommand) -> UInt32 {
     queries(number, command) * command.headColumns
-      + (number == 0 || !command.sharesMask ? command.maskTiles : 0)
   }
   /// Which groups' keys and values come behind a unit's query, the first and how many: those of the unit, or
   /// where there is room more, long before they are needed.

@@ -70,7 +70,7 @@ extension Card {
     try record(&builder)
     let list = try load(builder)
     defer { free(list) }
-    return try run(list, deadline: .seconds(20))
+    return try run(list, deadline: .seconds(120))
   }
 }
 

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "61dcb2850eeba645a7439adfb313e3b89b01449fa6e055b0639a5c4667cc2d9e";
+    "4f4881dcdfb9f08300778b0b664573ac6c1ce98201e46f46574c26ea16e771c4";
 
 /// Where a function begins.
 struct tx_function {
