@@ -127,6 +127,11 @@ final class TileRunner {
     try transport.write(Self.program, to: tile, at: 0)
     try transport.write(Self.counter, to: tile, at: 0xA000)
     try transport.write([UInt32(0), 0, 0], to: tile, at: Self.command)
+    // Where T1 begins may have been said by programs that ran here before.
+    try transport.write32(TileMemory.allHeld & ~0x800, to: tile, at: TileMemory.softReset)
+    var start = TileProgram()
+    start.configure(161, 0)
+    _ = try run(start)
     try transport.write32(TileMemory.allHeld & ~0x2800, to: tile, at: TileMemory.softReset)
   }
 
