@@ -5,14 +5,10 @@ func attend(_ command: AttentionCommand) {
   programLoop(Replay.product, phases: 3, release: 1)
   let terms = command.headColumns + (command.mask != 0 ? 1 : 0)
   var turns = AttentionTurns(command, AttentionShare(command)), verdicts = Verdicts()
-  var products = KeptProducts()
+  var products = KeptProducts(most: 2)
   var isTransposed = false
   setProductModes()
-  while turns.advance() {
-    if turns.kind == .verdict {
-      if verdicts.next() { turns.repeatScores() }
-      continue
-    }
+  while turns.advance(past: &verdicts) {
     let isScores = turns.kind != .values
     if isTransposed != isScores {
       setProductModes(transposed: isScores)
@@ -42,33 +38,6 @@ func attend(_ command: AttentionCommand) {
   }
 }
 
-/// Products that share SrcB, without a drain between.
-private struct KeptProducts {
-  /// How often the thread's queue, which a simulated card does not guard, has room for.
-  private static var most: UInt32 { 2 }
-  private var queued: UInt32 = 0
-
-  /// SrcB stays for `count` products into neighbouring tiles of Dst, which release SrcA.
-  @inline(never) mutating func multiply(_ count: UInt32, from first: UInt32) {
-    if queued == Self.most {
-      Thread.take(Semaphore.multiplied)
-      queued -= 1
-    }
-    for tile in first..<first + count {
-      selectDst(tile)
-      Thread.push(Tensix.mop())
-    }
-    Thread.push(Tensix.setrwcZero(release: 2))
-    Thread.push(Tensix.sempost(Semaphore.multiplied))
-    queued += 1
-  }
-
-  func finish() {
-    for _ in 0..<queued { Thread.take(Semaphore.multiplied) }
-    Thread.drain()
-  }
-}
-
 // MARK: - What attention of few rows needs
 
 private enum Place {
@@ -77,14 +46,10 @@ private enum Place {
 }
 
 /// What is done to a strip of a tile of scores.
-struct AttentionRoutines {
-  let exponentiate: Routine
-
-  @inline(never) init() {
-    exponentiate = Routine { push in
-      for v in stride(from: UInt32(0), to: 4, by: 2) {
-        power(push, row: vectorRow(0, 0, v), second: vectorRow(0, 0, v + 1))
-      }
+@inline(never) func exponentiateRoutine() -> Routine {
+  Routine { push in
+    for v in stride(from: UInt32(0), to: 4, by: 2) {
+      power(push, row: vectorRow(0, 0, v), second: vectorRow(0, 0, v + 1))
     }
   }
 }
@@ -105,11 +70,6 @@ func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32, isFirst: Bool = tr
   push(VectorUnit.store(0, row: vectorRow(tile, 0, 1)))
 }
 
-/// Instructions mean rows of this strip of a tile.
-@inline(__always) private func selectStrip(_ tile: UInt32, _ strip: UInt32) {
-  Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
-}
-
 /// SrcB stays for `count` products into neighbouring tiles of Dst, which release SrcA.
 @inline(never) func multiplyKept(_ count: UInt32, from first: UInt32 = 0) {
   for tile in first..<first + count {
@@ -123,7 +83,7 @@ func settleMaximum(_ push: (UInt32) -> Void, to tile: UInt32, isFirst: Bool = tr
 /// 2^t with t = score * scale - maximum * scale.
 @inline(never)
 func exponentiate(
-  _ scale: UInt32, from first: UInt32 = 0, _ count: UInt32, _ routines: AttentionRoutines
+  _ scale: UInt32, from first: UInt32 = 0, _ count: UInt32, _ routine: Routine
 ) {
   beginVector()
   setPowerConstants(scale: scale)
@@ -132,7 +92,7 @@ func exponentiate(
     Thread.push(VectorUnit.load(7))
     for tile in first..<first + count {
       selectStrip(tile, strip)
-      routines.exponentiate()
+      routine()
     }
   }
   Thread.drain()

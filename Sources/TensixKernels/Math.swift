@@ -86,6 +86,35 @@ func multiplyMatrices(_ command: MatrixCommand) {
   }
 }
 
+/// Products that share SrcB, without a drain between.
+struct KeptProducts {
+  /// How often the thread's queue, which a simulated card does not guard, has room for.
+  private let most: UInt32
+  private var queued: UInt32 = 0
+
+  init(most: UInt32) { self.most = most }
+
+  /// SrcB stays for `count` products into neighbouring tiles of Dst, which release SrcA.
+  @inline(never) mutating func multiply(_ count: UInt32, from first: UInt32) {
+    if queued == most {
+      Thread.take(Semaphore.multiplied)
+      queued -= 1
+    }
+    for tile in first..<first + count {
+      selectDst(tile)
+      Thread.push(Tensix.mop())
+    }
+    Thread.push(Tensix.setrwcZero(release: 2))
+    Thread.push(Tensix.sempost(Semaphore.multiplied))
+    queued += 1
+  }
+
+  func finish() {
+    for _ in 0..<queued { Thread.take(Semaphore.multiplied) }
+    Thread.drain()
+  }
+}
+
 /// One SrcA for a column of Dst tiles.
 @inline(__always) func accumulate(_ rows: UInt32, from first: UInt32) {
   for row in 0..<rows {

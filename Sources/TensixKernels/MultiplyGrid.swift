@@ -5,9 +5,7 @@ func multiplyGrid(_ command: GridProductCommand) {
   guard !share.isEmpty else { return }
   setProductModes()
   programLoop(Replay.product, phases: command.phases, release: 1)
-  // Steps that fit the thread's queue, which a simulated card does not guard.
-  let most: UInt32 = command.phases < 3 ? 3 : command.phases == 3 ? 2 : 1
-  var queued: UInt32 = 0
+  var products = KeptProducts(most: command.phases < 3 ? 3 : command.phases == 3 ? 2 : 1)
   let addends: UInt32 = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
   var half: UInt32 = 0
   share.forEachBlock(command) { block in
@@ -21,19 +19,7 @@ func multiplyGrid(_ command: GridProductCommand) {
     }
     let tiles = command.accumulators(block)
     func multiply(_ steps: UInt32) {
-      for _ in 0..<steps {
-        if queued == most {
-          Thread.take(Semaphore.multiplied)
-          queued -= 1
-        }
-        for tile in 4 * half..<4 * half + tiles {
-          selectDst(tile)
-          Thread.push(Tensix.mop())
-        }
-        Thread.push(Tensix.setrwcZero(release: 2))
-        Thread.push(Tensix.sempost(Semaphore.multiplied))
-        queued += 1
-      }
+      for _ in 0..<steps { products.multiply(tiles, from: 4 * half) }
     }
     if command.addendPhases != command.phases, block.endsSum, addends != 0 {
       multiply(block.steps)
@@ -47,6 +33,5 @@ func multiplyGrid(_ command: GridProductCommand) {
     Thread.push(Tensix.sempost(Semaphore.mathToPack))
     half ^= 1
   }
-  for _ in 0..<queued { Thread.take(Semaphore.multiplied) }
-  Thread.drain()
+  products.finish()
 }

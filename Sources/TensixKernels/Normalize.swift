@@ -159,11 +159,6 @@ private struct ResultRoutines {
   }
 }
 
-/// Instructions mean rows of this strip of a tile.
-@inline(__always) private func selectStrip(_ tile: UInt32, _ strip: UInt32) {
-  Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
-}
-
 /// A row's sums of values, or of squares, lane by lane; then those of all that share the rows.
 private func addUp(
   _ command: NormalizeCommand, _ band: NormalizeBand, _ routine: Routine, _ parts: Routine,

@@ -92,7 +92,7 @@ private func setConstants(scale: UInt32) {
   setVectorRegister(6, 0x3EEA_85FD)
   // All of the tile has values before it is packed.
   for strip: UInt32 in 0..<8 {
-    select(AttentionTurns.state, strip)
+    selectStrip(AttentionTurns.state, strip)
     for v: UInt32 in 0..<4 {
       Thread.push(VectorUnit.store(VectorUnit.zero, row: vectorRow(0, 0, v)))
     }
@@ -109,8 +109,7 @@ func packAttention(_ command: AttentionCommand) {
       if isRepeated { turns.repeatScores() }
       continue
     }
-    Thread.push(
-      Tensix.semwaitWhileZero(Semaphore.mathToPack, blocking: Block.tdma | Block.vector))
+    awaitMathForVector()
     Thread.push(Tensix.stallwait(until: Idle.matrix, blocking: Block.vector))
     Thread.drain()
     if turns.kind == .values {
@@ -133,16 +132,11 @@ func packAttention(_ command: AttentionCommand) {
   Thread.drain()
 }
 
-/// Instructions mean rows of this strip of a tile.
-@inline(__always) private func select(_ tile: UInt32, _ strip: UInt32) {
-  Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
-}
-
 @inline(never)
 private func makeProbabilities(_ turn: AttentionTurns, _ routines: StripRoutines) {
   let state = 64 * (AttentionTurns.state - turn.tile), others = 4 - turn.count
   for strip: UInt32 in 0..<8 {
-    select(turn.tile, strip)
+    selectStrip(turn.tile, strip)
     if turn.kind == .again {
       Thread.push(VectorUnit.load(7, row: state + State.bestBias))
     } else {
@@ -168,14 +162,14 @@ private func makeProbabilities(_ turn: AttentionTurns, _ routines: StripRoutines
 @inline(never) private func isFarFromMaximum(_ routines: StripRoutines) -> Bool {
   Thread.push(VectorUnit.loadShort(0, 0))
   for strip: UInt32 in 0..<8 {
-    select(AttentionTurns.state, strip)
+    selectStrip(AttentionTurns.state, strip)
     Thread.push(VectorUnit.load(1, row: State.maximum))
     Thread.push(VectorUnit.load(2, row: State.bias))
     vector(VectorUnit.mad(1, 1, 12, 2))
     vector(VectorUnit.sort(larger: 0, smaller: 1))
   }
   routines.settle()
-  select(AttentionTurns.state, 0)
+  selectStrip(AttentionTurns.state, 0)
   Thread.push(VectorUnit.store(0, row: State.bestBias))
   Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.tdma))
   // A slot that the next result takes.
@@ -188,7 +182,7 @@ private func makeProbabilities(_ turn: AttentionTurns, _ routines: StripRoutines
   }
   guard isFar else { return false }
   for strip: UInt32 in 0..<8 {
-    select(AttentionTurns.state, strip)
+    selectStrip(AttentionTurns.state, strip)
     Thread.push(VectorUnit.load(0, row: State.maximum))
     routines.settle()
     Thread.push(VectorUnit.store(7, row: State.bestBias))
@@ -202,11 +196,11 @@ private func makeProbabilities(_ turn: AttentionTurns, _ routines: StripRoutines
   let hasSums = turn.first == 0, tile = hasSums ? turn.tile + 1 : turn.tile
   if hasSums { setVectorRegister(7, 0x7EF3_11C7) }
   for strip: UInt32 in 0..<8 {
-    select(turn.tile, strip)
+    selectStrip(turn.tile, strip)
     if hasSums {
       routines.invert()
       Thread.push(VectorUnit.store(0, row: state + State.inverseSum))
-      select(tile, strip)
+      selectStrip(tile, strip)
     } else {
       Thread.push(VectorUnit.load(0, row: state + State.inverseSum))
     }

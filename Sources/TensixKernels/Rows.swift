@@ -6,6 +6,11 @@
   64 * tile + (strip >> 2) * 32 + (strip & 3) * 4 + (v & 1) * 2 + (v >> 1) * 16
 }
 
+/// Instructions mean rows of this strip of a tile.
+@inline(__always) func selectStrip(_ tile: UInt32, _ strip: UInt32) {
+  Thread.push(Tensix.setc16(1, vectorRow(tile, strip, 0)))
+}
+
 /// The eight lanes of a row of L0 become their sum, or their maximum; L1 is lost.
 @inline(__always) func combineRow(_ push: (UInt32) -> Void = Thread.push, _ step: () -> Void) {
   vector(push, VectorUnit.rotateRow(1, 0))

@@ -117,7 +117,7 @@ func attendThin(_ command: ThinAttentionCommand) {
   if command.isTurned { turnPairs(share.queryPairs(command) + share.keyPairs(command)) }
   guard share.hasUnit else { return }
   let terms = command.headColumns + (command.mask != 0 ? 1 : 0), scale = command.scale
-  let routines = AttentionRoutines()
+  let exponent = exponentiateRoutine()
   takeDst()
   Thread.push(Tensix.zeroaccHalf(1))
   setProductModes(transposed: true)
@@ -125,7 +125,7 @@ func attendThin(_ command: ThinAttentionCommand) {
   var first: UInt32 = 0
   while first < share.keys {
     let count = min(size, share.keys - first)
-    let kept = score(terms, count, after: routines)
+    let kept = score(terms, count, after: exponent)
     let maximum = maximumRoutine(count, isFirst: first == 0, after: kept)
     beginVector()
     setVectorRegister(7, scale ^ 0x8000_0000)
@@ -136,28 +136,26 @@ func attendThin(_ command: ThinAttentionCommand) {
   share.forEachSet { first, count in
     if first + count != share.keys {
       takeDst()
-      _ = score(terms, count, after: routines)
+      _ = score(terms, count, after: exponent)
     }
     let half = min(count, 4)
-    exponentiate(scale, from: 0, half, routines)
+    exponentiate(scale, from: 0, half, exponent)
     finish()
     if count > half {
-      exponentiate(scale, from: half, count - half, routines)
+      exponentiate(scale, from: half, count - half, exponent)
       finish()
     }
   }
   setProductModes()
-  weighColumns(1 + command.headColumns, keys: share.keys, after: routines.exponentiate)
+  weighColumns(1 + command.headColumns, keys: share.keys, after: exponent)
   combineParts(command.combinedColumns)
 }
 
 /// q k^T + mask of `count` tiles of keys, a term for each column and one for the mask. The routine is in use no more.
 @inline(never)
-private func score(
-  _ terms: UInt32, _ count: UInt32, after routines: AttentionRoutines
-) -> Routine {
+private func score(_ terms: UInt32, _ count: UInt32, after other: Routine) -> Routine {
   Thread.drain()
-  let kept = keptRoutine(count, from: 0, after: routines.exponentiate)
+  let kept = keptRoutine(count, from: 0, after: other)
   Thread.push(Tensix.zeroaccHalf(0))
   for _ in 0..<terms { kept() }
   Thread.drain()

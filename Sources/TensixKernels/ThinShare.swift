@@ -7,22 +7,20 @@ extension ThinProductCommand {
   }
 }
 
-/// The tiles that share activations, or keys, and this one among them.
+/// The tiles that share activations, and this one among them.
 struct ThinShare {
   /// The tiles of a column of the grid, not all.
   let inColumn: Bool
-  /// The part of the sum, or of the keys.
+  /// The part of the sum.
   let plane: UInt32
   /// This tile's number; it takes every `members`-th column from there on.
   let member: UInt32
   let members: UInt32
 
-  @inline(__always) init(_ command: ThinProductCommand) { self.init(inColumn: command.planes != 1) }
-
-  @inline(__always) init(inColumn: Bool) {
+  @inline(__always) init(_ command: ThinProductCommand) {
     let index = Memory[Control.tileIndex], count = Memory[Control.tileCount]
+    inColumn = command.planes != 1
     let columns = inColumn ? TileGrid.columns : 1
-    self.inColumn = inColumn
     (plane, member, members) = (index % columns, index / columns, count / columns)
   }
 

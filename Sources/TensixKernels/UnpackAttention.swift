@@ -55,11 +55,7 @@ func unpackAttention(_ command: AttentionCommand) {
   let share = AttentionShare(command)
   var turns = AttentionTurns(command, share), arrivals = Arrivals(), verdicts = Verdicts()
   var isTransposed = false
-  while turns.advance() {
-    if turns.kind == .verdict {
-      if verdicts.next() { turns.repeatScores() }
-      continue
-    }
+  while turns.advance(past: &verdicts) {
     let isScores = turns.kind != .values
     if isTransposed != isScores {
       finishUnpacking()

@@ -255,6 +255,15 @@ struct AttentionTurns {
     return false
   }
 
+  /// The same past turns without work, whose verdicts are awaited.
+  mutating func advance(past verdicts: inout Verdicts) -> Bool {
+    while advance() {
+      if kind != .verdict { return true }
+      if verdicts.next() { repeatScores() }
+    }
+    return false
+  }
+
   /// The next scores of the next unit, if there are any.
   private mutating func scoreAhead() -> Bool {
     guard overlapsUnits, current + 1 != units, ahead != keys else { return false }

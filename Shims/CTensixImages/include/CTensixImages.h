@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "4f4881dcdfb9f08300778b0b664573ac6c1ce98201e46f46574c26ea16e771c4";
+    "c792dc917564e12fb0d9437b33efc4f6cf0a033d68f6da4cd56fcda9534d39cf";
 
 /// Where a function begins.
 struct tx_function {
