@@ -5,12 +5,19 @@ import XCTest
 
 /// What a program may not do, and what the counters say of one that does what it may.
 final class CoprocessorRefusalTests: XCTestCase {
-  private var coprocessor = Coprocessor(l1: L1()) { _ in }
+  private var coprocessor = Coprocessor(l1: L1(), wake: { _ in }, resume: { _ in })
+
+  /// When a core has what it pushed last in the queue.
+  private var clock: UInt64 = 0
+
+  private func push(_ instruction: UInt32, thread: Int) throws -> Bool {
+    clock = 0
+    return try coprocessor.push(instruction, thread: thread, bypassingMOP: false, clock: &clock)
+  }
 
   private func run(_ instructions: [UInt32], thread: Int = 0) throws {
     for instruction in instructions {
-      XCTAssertTrue(
-        try coprocessor.push(instruction, thread: thread, bypassingMOP: false, clock: 0))
+      XCTAssertTrue(try push(instruction, thread: thread))
       try coprocessor.run(thread: thread, until: .max)
     }
   }
@@ -19,7 +26,7 @@ final class CoprocessorRefusalTests: XCTestCase {
   private func assertRefused(
     _ instructions: UInt32..., text: String, file: StaticString = #filePath, line: UInt = #line
   ) {
-    coprocessor = Coprocessor(l1: L1()) { _ in }
+    coprocessor = Coprocessor(l1: L1(), wake: { _ in }, resume: { _ in })
     do {
       try run(Array(instructions.dropLast()))
     } catch {
@@ -79,7 +86,7 @@ final class CoprocessorRefusalTests: XCTestCase {
     assertRefused(Tensix.replay(start: 0, count: 1), text: "which holds nothing")
     assertRefused(Tensix.replay(start: 32, count: 1), text: "REPLAY of 1 instructions from 32")
     assertRefused(Tensix.mop(), text: "never written")
-    XCTAssertTrue(try coprocessor.push(Tensix.mop(), thread: 1, bypassingMOP: false, clock: 0))
+    XCTAssertTrue(try push(Tensix.mop(), thread: 1))
     XCTAssertThrowsError(try coprocessor.writeMOPConfiguration(0, 1, thread: 1))
   }
 
@@ -96,12 +103,12 @@ final class CoprocessorRefusalTests: XCTestCase {
       Tensix.seminit(1, value: 0, maximum: 1), Tensix.semwaitWhileZero(1, blocking: Block.sync),
     ])
     XCTAssertFalse(coprocessor.hasWork(thread: 0))
-    XCTAssertFalse(coprocessor.isDrained(thread: 0))
+    XCTAssertNil(try coprocessor.drained(thread: 0))
     XCTAssertEqual(coprocessor.describeWait(thread: 0), "semaphore 1 (0 of 1) above zero")
     try coprocessor.writeSemaphore(1, 0, clock: 500)
     XCTAssertTrue(coprocessor.hasWork(thread: 0))
     try coprocessor.run(thread: 0, until: .max)
-    XCTAssertTrue(coprocessor.isDrained(thread: 0))
+    XCTAssertNotNil(try coprocessor.drained(thread: 0))
     try run([Tensix.semget(1)])
     XCTAssertGreaterThan(coprocessor.clock(thread: 0), 500)
     XCTAssertGreaterThan(coprocessor.work[0, .semaphore], 490)
@@ -121,11 +128,17 @@ final class CoprocessorRefusalTests: XCTestCase {
     XCTAssertEqual(coprocessor.work[0, .idle], 0)
   }
 
+  /// A place in the queue is free from when its instruction begins, however far the thread is when the
+  /// core asks.
   func testAFullQueueRefuses() throws {
-    for _ in 0..<InstructionStream.capacity {
-      XCTAssertTrue(try coprocessor.push(Tensix.nop, thread: 2, bypassingMOP: false, clock: 0))
+    for _ in 0..<InstructionStream.capacity { XCTAssertTrue(try push(Tensix.nop, thread: 2)) }
+    XCTAssertFalse(try push(Tensix.nop, thread: 2))
+    XCTAssertThrowsError(try push(Tensix.nop, thread: 3))
+    XCTAssertEqual(clock, 0)
+    try coprocessor.run(thread: 2, until: .max)
+    for expected: UInt64 in 0..<4 {
+      XCTAssertTrue(try push(Tensix.nop, thread: 2))
+      XCTAssertEqual(clock, expected)
     }
-    XCTAssertFalse(try coprocessor.push(Tensix.nop, thread: 2, bypassingMOP: false, clock: 0))
-    XCTAssertThrowsError(try coprocessor.push(0, thread: 3, bypassingMOP: false, clock: 0))
   }
 }

@@ -3,7 +3,8 @@
 struct AccessOrder {
   /// Loads from here wait until the thread is drained, or its MOPs are expanded.
   static let synchronisation: ClosedRange<UInt32> = 0xFFE8_0004...0xFFE8_0008
-  private static let instructions: ClosedRange<UInt32> = 0xFFE4_0000...0xFFE6_FFFF
+  /// Stores to here push instructions.
+  static let instructions: ClosedRange<UInt32> = 0xFFE4_0000...0xFFE6_FFFF
   private static let configuration: ClosedRange<UInt32> = 0xFFEF_0000...0xFFEF_FFFF
 
   /// It has pushed instructions and not waited for them.

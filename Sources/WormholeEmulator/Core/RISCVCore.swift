@@ -102,10 +102,27 @@ final class RISCVCore {
   @inline(__always)
   func wake(_ clock: UInt64) {
     let state = core.pointee.state
-    guard state == ek_waiting || (state == ek_polling && core.pointee.reads_registers) else {
-      return
-    }
+    guard
+      state == ek_waiting && !awaitsThread
+        || (state == ek_polling && core.pointee.reads_registers)
+    else { return }
     ek_core_wake(core, clock)
+  }
+
+  /// A thread of the coprocessor has what this core may wait for; the access, made again, says since when.
+  @inline(__always)
+  func resume(thread: Int) {
+    guard core.pointee.state == ek_waiting, awaitsThread,
+      kind.thread == thread || kind == .b
+    else { return }
+    ek_core_wake(core, 0)
+  }
+
+  /// Whether it waits for a thread of the coprocessor: for room, or for the end of what it pushed.
+  private var awaitsThread: Bool {
+    blockedAccess == ek_stop_push
+      || AccessOrder.synchronisation.contains(core.pointee.address)
+      || AccessOrder.instructions.contains(core.pointee.address)
   }
 
   /// Whether all configuration that this core has stored is there before what it pushes next. It is

@@ -4,6 +4,8 @@
 /// Instructions act at once and in order; each thread and each unit has a clock, which documented
 /// throughputs advance.
 final class Coprocessor {
+  private enum Awaited { case nothing, room, expansion, end }
+
   /// One thread's front end and clocks.
   private final class Thread {
     let stream = InstructionStream()
@@ -20,8 +22,8 @@ final class Coprocessor {
     /// Bits of a block mask: units whose instructions may not see what the core has stored in the
     /// configuration.
     var unsettled: UInt32 = 0
-    /// A core has asked whether it is drained, or found the queue full, and waits.
-    var isAwaited = false
+    /// What a core waits for that has asked whether it is drained, or found the queue full.
+    var awaited = Awaited.nothing
   }
 
   let configuration = Configuration()
@@ -49,6 +51,7 @@ final class Coprocessor {
   private let threads = [Thread(), Thread(), Thread()]
   private let costs = Costs.table
   private let wake: (UInt64) -> Void
+  private let resume: (Int) -> Void
   /// Until when each unit is at work.
   private var unitFree = [UInt64](repeating: 0, count: CoprocessorUnit.allCases.count)
   private var unpackPortFree: UInt64 = 0
@@ -58,9 +61,13 @@ final class Coprocessor {
   /// Counts changes that can end a wait.
   private var changes = 0
 
-  /// `wake` is called when state that cores can wait for has changed, with the clock of that.
-  init(l1: L1, wake: @escaping (UInt64) -> Void) {
+  /// - Parameters:
+  ///   - wake: called when state that cores can look at has changed, with the clock of that.
+  ///   - resume: called with a thread's number when it has what a core waits for that found it full, or
+  ///     at work. The core asks again and is told when that was.
+  init(l1: L1, wake: @escaping (UInt64) -> Void, resume: @escaping (Int) -> Void) {
     self.wake = wake
+    self.resume = resume
     counters = RegisterCounters(configuration: configuration)
     scalarUnit = ScalarUnit(configuration: configuration)
     configurationUnit = ConfigurationUnit(configuration: configuration, scalarUnit: scalarUnit)
@@ -79,16 +86,17 @@ final class Coprocessor {
 
   // MARK: - From the cores
 
-  /// False where the queue is full: the core is woken when there is room.
-  func push(_ instruction: UInt32, thread: Int, bypassingMOP: Bool, clock: UInt64)
+  /// False where the queue is full: the core is resumed when there is room. `clock` is raised to when
+  /// there was.
+  func push(_ instruction: UInt32, thread: Int, bypassingMOP: Bool, clock: inout UInt64)
     throws(Violation) -> Bool
   {
     let thread = try self.thread(thread)
     guard !thread.stream.isFull else {
-      thread.isAwaited = true
+      thread.awaited = .room
       return false
     }
-    thread.stream.push(instruction, bypassingMOP: bypassingMOP, clock: clock)
+    thread.stream.push(instruction, bypassingMOP: bypassingMOP, clock: &clock)
     return true
   }
 
@@ -158,28 +166,24 @@ final class Coprocessor {
     wake(clock)
   }
 
-  /// Whether everything pushed has been carried out; a core that hears no is woken then.
-  func isDrained(thread: Int) -> Bool {
-    guard threads.indices.contains(thread) else { return true }
-    let thread = threads[thread]
-    guard !thread.stream.isEmpty else { return true }
-    thread.isAwaited = true
-    return false
+  /// When everything pushed had been carried out; a core that hears nil is resumed then.
+  func drained(thread number: Int) throws(Violation) -> UInt64? {
+    let thread = try thread(number)
+    guard thread.stream.isEmpty else {
+      thread.awaited = .end
+      return nil
+    }
+    return thread.idle.reduce(thread.clock, max)
   }
 
-  /// Whether no MOP is queued or being expanded; a core that hears no is woken as the thread goes on.
-  func isExpanded(thread: Int) -> Bool {
-    guard threads.indices.contains(thread) else { return true }
-    let thread = threads[thread]
-    guard !thread.stream.isExpanded else { return true }
-    thread.isAwaited = true
-    return false
-  }
-
-  /// When the thread, once drained, had ended everything.
-  func drainClock(thread: Int) -> UInt64 {
-    guard threads.indices.contains(thread) else { return 0 }
-    return threads[thread].idle.reduce(threads[thread].clock, max)
+  /// When the last MOP pushed had been expanded; a core that hears nil is resumed then.
+  func expanded(thread number: Int) throws(Violation) -> UInt64? {
+    let thread = try thread(number)
+    guard thread.stream.isExpanded else {
+      thread.awaited = .expansion
+      return nil
+    }
+    return thread.stream.expansionEnd
   }
 
   // MARK: - Running
@@ -231,7 +235,7 @@ final class Coprocessor {
     configuration.select(thread: number)
     let changesBefore = changes
     thread.waitsSince = nil
-    while thread.clock <= horizon, try stream.fetch() {
+    while thread.clock <= horizon, try stream.fetch(clock: thread.clock) {
       if stream.arrival > thread.clock {
         work[number, .queue] += stream.arrival - thread.clock
         thread.clock = stream.arrival
@@ -244,9 +248,18 @@ final class Coprocessor {
       stream.consume()
       counters.countInstruction(thread: number)
     }
-    let isAwaited = thread.isAwaited && (stream.isEmpty || !stream.isFull)
-    if isAwaited { thread.isAwaited = false }
-    if changes != changesBefore || isAwaited { wake(thread.clock) }
+    if changes != changesBefore { wake(thread.clock) }
+    let isThere =
+      switch thread.awaited {
+      case .nothing: false
+      case .room: !stream.isFull
+      case .expansion: stream.isExpanded
+      case .end: stream.isEmpty
+      }
+    if isThere {
+      thread.awaited = .nothing
+      resume(number)
+    }
   }
 
   private func thread(_ number: Int) throws(Violation) -> Thread {

@@ -4,7 +4,10 @@ final class InstructionStream {
   private struct Entry {
     var word: UInt32 = 0
     var bypassesMOP = false
+    /// When it was pushed.
     var clock: UInt64 = 0
+    /// When its place was free again.
+    var freed: UInt64 = 0
   }
 
   /// Instructions that are pushed and not yet expanded.
@@ -20,6 +23,8 @@ final class InstructionStream {
   private var mopMaskHigh: UInt32 = 0
   /// MOPs that are queued or under way.
   private var pendingMOPs = 0
+  /// When the last of them was expanded.
+  private(set) var expansionEnd: UInt64 = 0
   private var expanded: [UInt32] = []
   private var nextExpanded = 0
 
@@ -78,10 +83,12 @@ final class InstructionStream {
     return nil
   }
 
-  /// The queue is not full.
-  func push(_ word: UInt32, bypassingMOP: Bool, clock: UInt64) {
+  /// The queue is not full. `clock` is raised to when it has room.
+  func push(_ word: UInt32, bypassingMOP: Bool, clock: inout UInt64) {
     let index = (first + count) & (Self.capacity - 1)
-    entries[index] = Entry(word: word, bypassesMOP: bypassingMOP, clock: clock)
+    clock = max(clock, entries[index].freed)
+    entries[index] = Entry(
+      word: word, bypassesMOP: bypassingMOP, clock: clock, freed: entries[index].freed)
     count += 1
     if word >> 24 == 0x01, !bypassingMOP { pendingMOPs += 1 }
   }
@@ -100,9 +107,9 @@ final class InstructionStream {
     mopConfigurationWritten |= 1 << word
   }
 
-  /// Makes ``instruction`` the next one; false where there is none.
+  /// Makes ``instruction`` the next one, `clock` being when the thread looks; false where there is none.
   @inline(__always)
-  func fetch() throws(Violation) -> Bool {
+  func fetch(clock: UInt64) throws(Violation) -> Bool {
     if hasInstruction { return true }
     if playLeft > 0 {
       instruction = replay[playIndex]
@@ -111,15 +118,15 @@ final class InstructionStream {
       hasInstruction = true
       return true
     }
-    return try fetchUnplayed()
+    return try fetchUnplayed(clock)
   }
 
   /// The instruction has been carried out.
   @inline(__always)
   func consume() { hasInstruction = false }
 
-  private func fetchUnplayed() throws(Violation) -> Bool {
-    while let word = try expand() {
+  private func fetchUnplayed(_ clock: UInt64) throws(Violation) -> Bool {
+    while let word = try expand(clock) {
       if recordLeft > 0 {
         replay[recordIndex] = word
         replayWritten |= 1 << UInt32(recordIndex)
@@ -128,7 +135,7 @@ final class InstructionStream {
         if !executesWhileRecording { continue }
       } else if word >> 24 == 0x04 {
         try startReplay(word)
-        if playLeft > 0 { return try fetch() }
+        if playLeft > 0 { return try fetch(clock: clock) }
         continue
       }
       instruction = word
@@ -171,15 +178,16 @@ final class InstructionStream {
   // MARK: - MOP
 
   /// The next instruction behind the MOP expander.
-  private func expand() throws(Violation) -> UInt32? {
+  private func expand(_ clock: UInt64) throws(Violation) -> UInt32? {
     if nextExpanded < expanded.count {
       let word = expanded[nextExpanded]
       nextExpanded += 1
-      if nextExpanded == expanded.count { pendingMOPs -= 1 }
+      if nextExpanded == expanded.count { endExpansion(max(clock, arrival)) }
       return word
     }
     while count > 0 {
       let entry = entries[first]
+      entries[first].freed = max(clock, entry.clock)
       first = (first + 1) & (Self.capacity - 1)
       count -= 1
       arrival = entry.clock
@@ -190,9 +198,9 @@ final class InstructionStream {
         nextExpanded = 0
         try startMOP(entry.word)
         if expanded.isEmpty {
-          pendingMOPs -= 1
+          endExpansion(max(clock, arrival))
         } else {
-          return try expand()
+          return try expand(clock)
         }
       case 0x03:
         guard entry.word & 0xFF_0000 == 0 else {
@@ -203,6 +211,11 @@ final class InstructionStream {
       }
     }
     return nil
+  }
+
+  private func endExpansion(_ clock: UInt64) {
+    pendingMOPs -= 1
+    expansionEnd = clock
   }
 
   private func startMOP(_ word: UInt32) throws(Violation) {

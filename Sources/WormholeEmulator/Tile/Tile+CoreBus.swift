@@ -105,7 +105,7 @@ extension Tile: CoreBus {
     guard address & 0xFFFF == 0 else { throw nothing("store to", address, core) }
     if core.kind == .b {
       return try coprocessor.push(
-        instruction, thread: aperture, bypassingMOP: true, clock: core.clock)
+        instruction, thread: aperture, bypassingMOP: true, clock: &core.clock)
     }
     guard aperture == 0, let thread = core.kind.thread else {
       throw Violation(
@@ -114,7 +114,7 @@ extension Tile: CoreBus {
     }
     if core.isConfigured { coprocessor.settleConfiguration(thread: thread) }
     return try coprocessor.push(
-      instruction, thread: thread, bypassingMOP: false, clock: core.clock)
+      instruction, thread: thread, bypassingMOP: false, clock: &core.clock)
   }
 
   // MARK: - Synchronisation with the coprocessor
@@ -124,12 +124,12 @@ extension Tile: CoreBus {
   ) throws(Violation) -> BusLoad {
     let thread = try ownThread(of: core, Region.synchronisation.lowerBound + offset)
     switch offset {
-    case Synchronisation.drained:
-      guard coprocessor.isDrained(thread: thread) else { return .wait }
-      core.clock = max(core.clock, coprocessor.drainClock(thread: thread))
-      return .value(0, pure: true)
-    case Synchronisation.expanded:
-      guard coprocessor.isExpanded(thread: thread) else { return .wait }
+    case Synchronisation.drained, Synchronisation.expanded:
+      let end =
+        offset == Synchronisation.drained
+        ? try coprocessor.drained(thread: thread) : try coprocessor.expanded(thread: thread)
+      guard let end else { return .wait }
+      core.clock = max(core.clock, end)
       return .value(0, pure: true)
     case Synchronisation.semaphores where offset % 4 == 0:
       return .value(

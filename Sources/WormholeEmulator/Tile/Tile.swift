@@ -27,7 +27,11 @@ final class Tile {
     self.l1 = l1
     let cores = RISCVCore.Kind.allCases.map { RISCVCore(kind: $0, l1: l1) }
     self.cores = cores
-    coprocessor = Coprocessor(l1: l1) { clock in for core in cores { core.wake(clock) } }
+    coprocessor = Coprocessor(l1: l1) { clock in
+      for core in cores { core.wake(clock) }
+    } resume: { thread in
+      for core in cores { core.resume(thread: thread) }
+    }
     interfaces = [NetworkInterface](
       repeating: NetworkInterface(harvestedRows: card.grid.harvestedRows), count: 2)
     coprocessor.configuration.invalidateInstructionCaches = { bits in
