@@ -61,9 +61,11 @@ struct WorkRecorder {
     if let begin { finish(from: begin, to: now) }
     // Between lists nothing runs, and a card that starts writes zeros.
     let runs = release != self.release && release != 0
-    // Of several that were released since, what they do counts for the last.
-    if runs && release > self.release &+ 1 {
-      for _ in 1..<release - self.release { finish(from: now, to: now) }
+    // Of several that were released since, what they do counts for the last. More than a tile knows of are none of
+    // ours: another program has other words there.
+    let released = release &- self.release
+    if runs && released <= Buffer.commandPlaces {
+      for _ in 1..<max(1, released) { finish(from: now, to: now) }
     }
     begin = runs ? now : nil
     self.release = release
