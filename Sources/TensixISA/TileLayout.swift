@@ -125,7 +125,7 @@ package enum Buffer {
   /// Commands take turns in these places: one or two run, those that follow are announced.
   package static var commandPlaces: UInt32 { 8 }
   @inline(__always) package static func command(_ sequence: UInt32) -> UInt32 {
-    0x1B800 + sequence % commandPlaces * CommandLayout.byteCount
+    0x1B800 + (sequence & (commandPlaces - 1)) * CommandLayout.byteCount
   }
   /// How many commands are announced behind the one that all have come to: the command before that may still be
   /// looked at.

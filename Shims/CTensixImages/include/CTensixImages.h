@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "c792dc917564e12fb0d9437b33efc4f6cf0a033d68f6da4cd56fcda9534d39cf";
+    "2aa698706a6444346b07e7d15660d5e4f91e1c857ad5232f836e5e0f6be12f52";
 
 /// Where a function begins.
 struct tx_function {
