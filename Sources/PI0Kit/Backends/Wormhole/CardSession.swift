@@ -5,19 +5,33 @@ internal import Wormhole
 public enum CardWeightFormat: String, Sendable, CaseIterable {
   /// 16 bits a weight.
   case bfloat16
-  /// 8 bits a weight and a shared exponent for every 16. Where a product has many rows, as those of vision and language
-  /// have, weights are rounded to five significant bits, which the matrix unit takes in one pass (LoFi); where it has
-  /// few, as the action expert's, all seven count.
+  /// 8 bits a weight and a shared exponent for every 16. Where a product has many rows, most weights are rounded to five
+  /// significant bits, which the matrix unit takes in one pass (LoFi): those of vision, and of the language model `gate`
+  /// and `up`, which are two thirds of it, but not in the first layers, whose errors pass through all others. The rest
+  /// of the language model, and products of few rows, as the action expert's, have all seven.
   case bfp8
   /// The same with all seven bits in every product (HiFi2): the matrix unit takes two passes where rows are many.
   case bfp8HiFi2 = "bfp8-hifi2"
 
-  func tileFormat(manyRows: Bool) -> TileFormat {
+  /// The format of the weight that has this key in its checkpoint, for products with many rows or few.
+  func tileFormat(of key: String?, manyRows: Bool) -> TileFormat {
     switch self {
     case .bfloat16: .bfloat16
-    case .bfp8: manyRows ? .bfp8LoFi : .bfp8
+    case .bfp8: manyRows && Self.takesOnePass(key) ? .bfp8LoFi : .bfp8
     case .bfp8HiFi2: .bfp8
     }
+  }
+
+  /// Layers of the language model whose weights all keep seven bits.
+  private static let exactLayers = 3
+
+  /// Whether ``bfp8`` rounds the weight to five bits.
+  private static func takesOnePass(_ key: String?) -> Bool {
+    guard let parts = key?.split(separator: "."),
+      let model = parts.firstIndex(of: "language_model"), parts.count > model + 2,
+      parts[model + 1] == "layers", let layer = Int(parts[model + 2])
+    else { return true }
+    return layer >= exactLayers && (parts.contains("gate_proj") || parts.contains("up_proj"))
   }
 }
 

@@ -100,7 +100,7 @@ final class WormholeBackend: Backend {
     _ weight: Tensor, for x: Matrix, heads: CardSession.HeadSide? = nil
   ) throws(PI0Error) -> Matrix {
     let format = weightFormat.tileFormat(
-      manyRows: CommandBuilder.hasManyRows(x, gridRows: session.gridRows))
+      of: weight.name, manyRows: CommandBuilder.hasManyRows(x, gridRows: session.gridRows))
     let isWhole = (heads?.width ?? 0) % 32 == 0
     return try session.weight(weight, transposed: true, as: format, heads: isWhole ? nil : heads)
   }
