@@ -266,11 +266,15 @@ final class CoreTests: XCTestCase {
     try core.run(until: 5000, bus: bus)
     XCTAssertTrue(core.isParked)
     XCTAssertEqual(core.currentInstruction, "push NOP 0x02000001")
+    // It waits for its thread alone, and its own clock tells when that was.
+    let clock = core.clock
+    core.wake(clock + 300)
+    XCTAssertTrue(core.isParked)
     bus.isFull = false
-    core.wake(300)
+    core.resume(thread: try XCTUnwrap(core.kind.thread))
     finish(on: bus)
     XCTAssertEqual(bus.pushed, [0x0200_0001, 0x0200_0000])
-    XCTAssertGreaterThanOrEqual(core.clock, 300)
+    XCTAssertLessThan(core.clock, clock + 300)
   }
 
   // MARK: - Store, load, use
