@@ -46,7 +46,12 @@ func packSums(_ command: MatrixCommand) {
   configurePackers(command.outFormat)
   command.forEachBlock { _ in
     awaitMath()
-    packTile(0, command.outFormat)
+    if command.isNormalized {
+      packTile(
+        0, to: ThinProductCommand.activation(command.rows * command.columns), command.outFormat)
+    } else {
+      packTile(0, command.outFormat)
+    }
     releaseAll()
   }
 }

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "c792dc917564e12fb0d9437b33efc4f6cf0a033d68f6da4cd56fcda9534d39cf";
+    "04195e8edce119966a982cb0681ae466ca707da8fb974ae81936d5dbdd547a01";
 
 /// Where a function begins.
 struct tx_function {
