@@ -70,23 +70,21 @@ final class CardRowTests: DeviceTestCase {
     try checkNormalize(rows: 1600, columns: 256, centred: true, weight: false, bias: true)
   }
 
-  /// Norms that go on with what tiles have added up, before a product and alone; where a row has more columns than tiles that
-  /// share it, or one tile several columns, they read it.
+  /// Norms that go on with what tiles have added up, before a product and alone; where a row has more columns than tiles
+  /// share it, they read it.
   func testNormOfASum() throws {
     let card = try card()
-    for (rows, inner, columns, isTaken) in [
-      (51, 2048, 1024, true), (20, 2048, 960, true), (64, 4096, 160, true),
-      (51, 1024, 1056, false), (20, 2048, 1056, false),
-    ] {
-      let shape = NormOfASum(rows: rows, inner: inner, columns: columns, next: 640)
-      try shape.check(on: card, isTaken: isTaken)
-      try shape.check(on: card, isTaken: isTaken, bias: true)
-    }
-    let alone = NormOfASum(rows: 51, inner: 2048, columns: 1024, next: 0)
+    try NormOfASum(rows: 51, inner: 1024, columns: 1024, next: 640).check(on: card, isTaken: true)
+    try NormOfASum(rows: 20, inner: 2048, columns: 480, next: 640).check(
+      on: card, isTaken: true, bias: true)
+    try NormOfASum(rows: 64, inner: 1024, columns: 160, next: 640).check(on: card, isTaken: true)
+    try NormOfASum(rows: 51, inner: 1024, columns: 1056, next: 640).check(
+      on: card, isTaken: false)
+    let alone = NormOfASum(rows: 51, inner: 1024, columns: 512, next: 0)
     try alone.check(on: card, isTaken: true)
     try alone.check(on: card, isTaken: false, inPlace: true)
     // What the product adds is not there yet.
-    let sum = NormOfASum(rows: 20, inner: 2048, columns: 1024, next: 1024)
+    let sum = NormOfASum(rows: 20, inner: 2048, columns: 256, next: 256)
     try sum.check(on: card, isTaken: true, addsSum: true)
   }
 

@@ -45,9 +45,9 @@ final class HarvestingTests: XCTestCase {
       let card = try Card(
         transport: SimulatedTransport(bus: WormholeEmulator(harvestedRows: rows)))
       defer { card.close() }
-      for (count, columns) in [(51, 1024), (20, 1024), (51, 512)] {
+      for columns in [1024, 512] {
         // Or the sum is not taken in parts.
-        try NormOfASum(rows: count, inner: 2048, columns: columns, next: 640).check(
+        try NormOfASum(rows: 51, inner: 1024, columns: columns, next: 640).check(
           on: card, isTaken: columns / 16 <= card.tiles.count)
       }
     }
