@@ -48,6 +48,9 @@ package struct MatrixCommand {
   /// fp32 bits of a factor on the result of `reduce`, before bias, or on `b` of a `binary` that is
   /// exact.
   package var scale: UInt32 = 0x3F80_0000
+  /// ``Operation/reduce``, a tile of the card has one output tile at most: the command behind this one normalises it, which
+  /// finds it in L1 and writes it to DRAM.
+  package var isNormalized: Bool = false
 
   /// ``Operation/binary`` in full fp32, on the vector unit.
   @inline(__always) package var isExact: Bool {
@@ -81,6 +84,7 @@ package struct MatrixCommand {
     outStride = word(10)
     (outRow, outColumn) = Self.halves(word(11))
     scale = word(12)
+    isNormalized = word(13) & 1 == 1
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
@@ -99,7 +103,8 @@ package struct MatrixCommand {
     store(10, outStride)
     store(11, outRow | outColumn << 16)
     store(12, scale)
-    for word: UInt32 in 13..<16 { store(word, 0) }
+    store(13, isNormalized ? 1 : 0)
+    for word: UInt32 in 14..<16 { store(word, 0) }
   }
 
   @inline(__always) private static func halves(_ word: UInt32) -> (UInt32, UInt32) {

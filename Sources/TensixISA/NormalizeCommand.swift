@@ -17,6 +17,9 @@ package struct NormalizeCommand {
   /// The result, in bfloat16, is a thin product's, the next command's: it comes to L1 of all tiles, and that command writes
   /// it to DRAM.
   package var isShared = false
+  /// Thin rows that the command before has added up (``MatrixCommand/isNormalized``): a tile has its column in L1, and
+  /// writes it to DRAM.
+  package var isSummed = false
   /// In tiles.
   package var rows: UInt32 = 0
   package var columns: UInt32 = 0
@@ -47,11 +50,13 @@ package struct NormalizeCommand {
 
   package init() {}
 
-  /// Of `tiles` tiles that a card has, how many share a row of a thin norm; they take its columns in turn.
+  /// Of `tiles` tiles that a card has, how many share a row of a thin norm, neighbours; they take its columns in turn.
   @inline(__always)
   package static func members(rows: UInt32, columns: UInt32, tiles: UInt32) -> UInt32 {
     min(columns, min(Buffer.partCount, tiles / rows))
   }
+  /// Where a thin norm's values come to, each followed by its weight and bias: behind those of the result.
+  @inline(__always) package var firstValue: UInt32 { rows * columns }
   /// Times that sums are taken of the rows: of values, of squares.
   @inline(__always) package var sums: UInt32 { isCentred ? 2 : 1 }
   /// Where the part's sums are in every tile that shares the rows, behind the tables of moving.
@@ -73,6 +78,7 @@ package struct NormalizeCommand {
     isCentred = first >> 24 & 1 == 1
     isThin = first & 0xFF == Operation.thinNormalize
     isShared = first >> 25 & 1 == 1
+    isSummed = first >> 26 & 1 == 1
     (rows, columns) = (word(1) & 0xFFFF, word(1) >> 16)
     a = word(2)
     out = word(3)
@@ -89,7 +95,8 @@ package struct NormalizeCommand {
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
     let operation = isThin ? Operation.thinNormalize : Operation.normalize
-    let flags: UInt32 = (isCentred ? 1 : 0) << 24 | (isShared ? 1 : 0) << 25
+    let flags: UInt32 =
+      (isCentred ? 1 : 0) << 24 | (isShared ? 1 : 0) << 25 | (isSummed ? 1 : 0) << 26
     store(0, operation | format << 8 | outFormat << 16 | flags)
     store(1, rows | columns << 16)
     store(2, a)

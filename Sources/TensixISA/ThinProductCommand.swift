@@ -1,8 +1,8 @@
 /// The command that computes out = activation(a b + bias + residual) where there are few rows, two tiles of
 /// them at most: then the time goes into reading the weights, once.
 ///
-/// Every tile takes columns of its own, for all rows, or with ``planes`` of a part of the sum that its column of the
-/// grid of tiles shares. All of them need the same activations: each reads some tiles of `a` and multicasts them to
+/// Every tile takes columns of its own, for all rows, or with ``planes`` of a part of the sum that its column, or two,
+/// of the grid of tiles share. All of them need the same activations: each reads some tiles of `a` and multicasts them to
 /// the others, which keep them in L1 for all their columns. Weights stream in meanwhile, those of
 /// later commands before they are released.
 package struct ThinProductCommand {
@@ -21,10 +21,10 @@ package struct ThinProductCommand {
   /// Output tiles down and across.
   package var rows: UInt32 = 0
   package var columns: UInt32 = 0
-  /// Tiles summed over, and in how many parts: 1, or ``TileGrid/columns``, each a plane of partial sums in fp32 that go
-  /// to the L1 of the tile which adds them (``Operation/reduce``).
+  /// Tiles summed over, and in how many parts: 1, or as many as the grid has columns or pairs of them, each a plane of
+  /// partial sums in fp32 that go to the L1 of the tile which adds them (``Operation/reduce``).
   package var inner: UInt32 = 0
-  package var planes: UInt32 = 0
+  package var planes: UInt32 = 1
 
   package var a: UInt32 = 0
   package var b: UInt32 = 0

@@ -6,8 +6,8 @@ package enum TileGrid {
 /// Where the five programs lie in a tile's L1: four one behind the other, and one at its end.
 package enum Image {
   package static var sequencer: UInt32 { 0 }
-  package static var unpack: UInt32 { 0x2D00 }
-  package static var math: UInt32 { 0x8A00 }
+  package static var unpack: UInt32 { 0x2E00 }
+  package static var math: UInt32 { 0x8E00 }
   package static var reader: UInt32 { 0x11800 }
   package static var end: UInt32 { 0x1A800 }
   package static var pack: UInt32 { 0x16A000 }
@@ -180,11 +180,12 @@ package enum Buffer {
   }
 
   /// Sums of squares that tiles tell one another in ``Operation/thinNormalize``: four rows of 16 values in fp32 for each
-  /// tile that shares the row, two tiles of the matrix for all.
+  /// tile that shares the row, two tiles of the matrix for all. Other tiles may have partial sums of the command before.
   package static var partBytes: UInt32 { 256 }
   package static var partCount: UInt32 { 32 }
+  package static var planesBeforeParts: UInt32 { 16 }
   @inline(__always) package static func part(_ row: UInt32, _ member: UInt32) -> UInt32 {
-    scratch + (row * partCount + member) * partBytes
+    plane(planesBeforeParts) + (row * partCount + member) * partBytes
   }
   /// Where a tile packs its own, in the first bytes of a tile in fp32.
   package static var ownPart: UInt32 { part(ThinProductCommand.maximumRows, 0) }

@@ -46,7 +46,12 @@ func packSums(_ command: MatrixCommand) {
   configurePackers(command.outFormat)
   command.forEachBlock { _ in
     awaitMath()
-    packTile(0, command.outFormat)
+    if command.isNormalized {
+      packTile(
+        0, to: ThinProductCommand.activation(command.rows * command.columns), command.outFormat)
+    } else {
+      packTile(0, command.outFormat)
+    }
     releaseAll()
   }
 }
@@ -78,11 +83,13 @@ func packNormalize(_ command: NormalizeCommand) {
 func packRotate(_ command: RotateCommand) {
   configurePackers(command.outFormat)
   var half: UInt32 = 0
-  command.forEachTile { _, _, _ in
-    awaitMath()
-    packTile(4 * half, command.outFormat)
-    release()
-    half ^= 1
+  command.forEachPlace { _, _ in
+    for _ in 0..<command.heads * command.outputs {
+      awaitMath()
+      packTile(4 * half, command.outFormat)
+      release()
+      half ^= 1
+    }
   }
 }
 

@@ -96,33 +96,44 @@ private func sendSums(_ number: UInt32, _ part: UInt32, _ sequence: UInt32) {
 }
 
 func readRotate(_ command: RotateCommand) {
-  let left = CircularBuffer.left(command.format)
-  let right = CircularBuffer.right(DataFormat.bfloat16)
+  let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
   let bytes = DataFormat.tileBytes(command.format)
   let terms = command.terms, columns = command.headColumns
-  command.forEachTile { row, head, column in
-    var slot = left.reserve(terms + 3), constant = right.reserve(terms)
+  command.forEachPlace { row, column in
     var requests = TileRequests()
-    func add(_ base: UInt32, _ page: UInt32) {
-      requests.add(base: base, page: page, bytes: bytes, to: left.slot(slot))
-      slot &+= 1
+    var shared = right.reserve(command.shared)
+    func share(_ base: UInt32, _ page: UInt32, bytes: UInt32) {
+      requests.add(base: base, page: page, bytes: bytes, to: right.slot(shared))
+      shared &+= 1
     }
-    let start = row * command.aStride + head * columns
-    add(command.a, start + column)
-    for term in 0..<terms {
-      let source = command.source(term, for: column)
-      add(command.a, start + source)
-      requests.add(
-        base: command.r, page: source * columns + column, bytes: 2048,
-        to: right.slot(constant))
-      constant &+= 1
+    for output in 0..<command.outputs {
+      let column = column + output * command.places
+      for term in 0..<terms {
+        share(command.r, command.source(term, for: column) * columns + column, bytes: 2048)
+      }
+      let table = row % command.tableRows * columns + column
+      share(command.cosine, table, bytes: bytes)
+      share(command.sine, table, bytes: bytes)
     }
-    let table = row % command.tableRows * columns + column
-    add(command.cosine, table)
-    add(command.sine, table)
-    requests.wait()
-    left.push(terms + 3)
-    right.push(terms)
+    var head: UInt32 = 0
+    while head < command.heads {
+      let count = min(RotateCommand.headsAtOnce, command.heads - head)
+      var slot = left.reserve(count * command.inputs)
+      func add(_ column: UInt32) {
+        requests.add(
+          base: command.a, page: row * command.aStride + head * columns + column, bytes: bytes,
+          to: left.slot(slot))
+        slot &+= 1
+      }
+      for _ in 0..<count {
+        add(column)
+        for term in 0..<terms { add(command.source(term, for: column)) }
+        head += 1
+      }
+      requests.wait()
+      if head == count { right.push(command.shared) }
+      left.push(count * command.inputs)
+    }
   }
 }
 

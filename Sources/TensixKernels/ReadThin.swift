@@ -146,8 +146,11 @@ enum Transaction {
   }
   NoC.reading.tag(0)
   var senders = share.members, sent = sequence
+  // Activations follow one another column by column, the tiles that normalise them row by row.
+  var distance: UInt32 = 1, rows: UInt32 = 1
   if command.isNormalized {
-    senders = NormShare(rows: command.rows, columns: command.inner).count
+    let norm = NormShare(rows: command.rows, columns: command.inner)
+    (senders, distance, rows) = (norm.count, norm.members, command.rows)
     sent &-= 1
   } else {
     weights.advance(untilDone: Transaction.activations)
@@ -159,34 +162,45 @@ enum Transaction {
   while received < senders || !weights.isFinished(sequence) {
     weights.advance()
     let first = received
-    while received < senders && Memory[Control.sent(received)] == sent { received += 1 }
+    while received < senders
+      && Memory[Control.sent(received % rows * distance + received / rows)] == sent
+    {
+      received += 1
+    }
     let more = received == senders && first != senders ? command.activations - senders : 0
     CircularBuffer.left(DataFormat.bfloat16).push(received - first + more)
   }
   pushAddends(number - command.activations, &weights)
 }
 
-/// Each tile adds up the squares of its columns, tells all others, and normalises when it knows all parts of its row.
+/// Each tile adds up the squares of its columns, tells all others, and normalises when it knows all parts of its row. The
+/// left buffer counts twice: values, then what comes behind them.
 func readThinNormalize(
   _ command: NormalizeCommand, _ sequence: UInt32, _ weights: inout WeightStream
 ) {
   let share = NormShare(rows: command.rows, columns: command.columns)
-  let place = command.rows * command.columns
-  var number = place
-  NoC.reading.tag(Transaction.addends)
+  let left = CircularBuffer.left(DataFormat.bfloat16)
+  var number = command.firstValue
   share.forEachColumn { column in
-    requestAddend(command.a, page: share.row * command.aStride + column, &number)
+    NoC.reading.tag(Transaction.activations)
+    if command.isSummed {
+      number += 1
+    } else {
+      requestAddend(command.a, page: share.row * command.aStride + column, &number)
+    }
+    NoC.reading.tag(Transaction.addends)
     requestAddend(command.weight, page: column, &number)
     requestAddend(command.bias, page: column, &number)
   }
   NoC.reading.tag(0)
-  pushAddends(number - place, &weights)
+  weights.advance(untilDone: Transaction.activations)
 
   let noc = NoC.sharing, index = Memory[Control.tileIndex], first = sequence ^ 1 << 31
   func wait(_ isDone: () -> Bool) {
     while !isDone() { weights.advance() }
   }
   if !share.isEmpty {
+    left.push()
     wait { Memory[Control.partPacked] == sequence }
     noc.multicast(
       Buffer.ownPart, to: Buffer.part(share.row, share.member), bytes: Buffer.partBytes,
@@ -194,21 +208,24 @@ func readThinNormalize(
     tell(first, Control.firstTold, index)
   }
   // The parts of this row, then all: nothing comes when the command has ended.
-  func waitForParts(from sender: UInt32, by step: UInt32) {
-    var sender = sender
-    while sender < share.count {
+  func waitForParts(_ senders: Range<UInt32>) {
+    for sender in senders {
       wait {
         let told = Memory[Control.sent(sender)]
         return told == first || told == sequence
       }
-      sender += step
     }
   }
-  waitForParts(from: share.row, by: command.rows)
-  if !share.isEmpty { CircularBuffer.left(DataFormat.bfloat16).push() }
-  waitForParts(from: 0, by: 1)
+  if !share.isEmpty {
+    let start = share.row * share.members
+    waitForParts(start..<start + share.members)
+    weights.advance(untilDone: Transaction.addends)
+    left.push()
+  }
+  waitForParts(0..<share.count)
   guard command.isShared, !share.isEmpty else { return }
-  wait { Memory[Control.donePack] == sequence }
+  // What this tile writes is there, too, when the others have the result.
+  wait { Memory[Control.donePack] == sequence && Memory[Control.doneWriter] == sequence }
   share.forEachColumn { column in
     let address = ThinProductCommand.activation(column * command.rows + share.row)
     noc.multicast(address, to: address, bytes: 2048, rectangle: noc.allTiles)
@@ -263,8 +280,8 @@ func tell(_ value: UInt32, _ source: UInt32, _ index: UInt32) {
 @inline(never) func sendShared(_ count: UInt32, _ share: ThinShare, _ sequence: UInt32) {
   guard share.member < count else { return }
   let noc = NoC.sharing
-  let place = Memory[Buffer.tiles + 4 * Memory[Control.tileIndex]]
-  let rectangle = share.inColumn ? noc.column(of: place) : noc.allTiles
+  let first = Buffer.tiles + 4 * share.plane * share.width
+  let rectangle = noc.columns(of: Memory[first], to: Memory[first + 4 * (share.width - 1)])
   var number = share.member
   while number < count {
     let address = ThinProductCommand.activation(number)

@@ -116,7 +116,7 @@ private func mayReadAhead(_ command: ThinAttentionCommand, before sequence: UInt
   let product = ThinProductCommand(sequence &- 1)
   let addends = product.addends * product.columns
   guard
-    product.activations + addends <= Buffer.leftDepth - ThinAttentionCommand.sharedTiles
+    product.activations + addends < Buffer.leftDepth - ThinAttentionCommand.sharedTiles
   else { return false }
   @inline(__always) func writes(_ address: UInt32) -> Bool {
     address == product.out || address == product.secondOut || address == product.thirdOut

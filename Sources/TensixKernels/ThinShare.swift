@@ -9,8 +9,8 @@ extension ThinProductCommand {
 
 /// The tiles that share activations, and this one among them.
 struct ThinShare {
-  /// The tiles of a column of the grid, not all.
-  let inColumn: Bool
+  /// Their columns of the grid.
+  let width: UInt32
   /// The part of the sum.
   let plane: UInt32
   /// This tile's number; it takes every `members`-th column from there on.
@@ -19,9 +19,11 @@ struct ThinShare {
 
   @inline(__always) init(_ command: ThinProductCommand) {
     let index = Memory[Control.tileIndex], count = Memory[Control.tileCount]
-    inColumn = command.planes != 1
-    let columns = inColumn ? TileGrid.columns : 1
-    (plane, member, members) = (index % columns, index / columns, count / columns)
+    let x = index % TileGrid.columns
+    width = TileGrid.columns / command.planes
+    plane = x / width
+    member = index / TileGrid.columns * width + x % width
+    members = count / command.planes
   }
 
   @inline(__always) func forEachColumn(
@@ -51,8 +53,8 @@ struct NormShare {
       rows: rows, columns: columns, tiles: Memory[Control.tileCount])
     count = rows * members
     let index = Memory[Control.tileIndex]
-    row = index % rows
-    member = index < count ? index / rows : columns
+    row = index / members
+    member = index < count ? index % members : columns
   }
 
   @inline(__always) var isEmpty: Bool { member == columns }

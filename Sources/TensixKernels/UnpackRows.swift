@@ -58,22 +58,30 @@ private func unpackSums(_ command: NormalizeCommand, _ number: UInt32, _ sequenc
 
 /// x and the tables as themselves x identity, x again as itself x r.
 func unpackRotate(_ command: RotateCommand) {
-  let left = CircularBuffer.left(command.format)
-  let right = CircularBuffer.right(DataFormat.bfloat16)
+  let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
   configureSources(a: DataFormat.bfloat16, b: command.format, out: command.outFormat)
   let terms = command.terms
-  command.forEachTile { _, _, _ in
-    let first = left.first, constant = right.first
-    left.wait(for: first &+ terms &+ 2)
-    right.wait(for: constant &+ terms &- 1)
-    for i in 0..<terms + 3 {
-      let isTerm = i != 0 && i <= terms
-      unpackTile(
-        Unpacker.sourceA, from: isTerm ? right.slot(constant &+ i &- 1) : Buffer.identity)
-      unpackTile(Unpacker.sourceB, from: left.slot(first &+ i))
+  command.forEachPlace { _, _ in
+    right.wait(for: right.first &+ command.shared &- 1)
+    for _ in 0..<command.heads {
+      let first = left.first
+      var shared = right.first
+      left.wait(for: first &+ command.inputs &- 1)
+      for output in 0..<command.outputs {
+        for i in 0..<terms + 3 {
+          var (a, b) = (Buffer.identity, right.slot(shared))
+          if i <= terms {
+            if i != 0 { a = b }
+            b = left.slot(first &+ RotateCommand.input(i, for: output))
+          }
+          unpackTile(Unpacker.sourceA, from: a)
+          unpackTile(Unpacker.sourceB, from: b)
+          if i != 0 { shared &+= 1 }
+        }
+        finishUnpacking()
+      }
+      left.pop(command.inputs)
     }
-    finishUnpacking()
-    left.pop(terms + 3)
-    right.pop(terms)
+    right.pop(command.shared)
   }
 }

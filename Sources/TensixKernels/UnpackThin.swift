@@ -101,7 +101,6 @@ func unpackThinNormalize(_ command: NormalizeCommand) {
   guard !share.isEmpty else { return }
   let left = CircularBuffer.left(DataFormat.bfloat16)
   let bfloat16 = DataFormat.bfloat16
-  let first = command.rows * command.columns
   // Of tiles that there are not, nothing is added.
   let words = Buffer.partBytes / 4
   for word in share.members * words..<Buffer.partCount * words {
@@ -110,9 +109,8 @@ func unpackThinNormalize(_ command: NormalizeCommand) {
   }
   configureSources(a: bfloat16, b: bfloat16, out: DataFormat.float32)
   setTransposed(true)
-  var addend = first
+  var addend = command.firstValue
   left.wait(for: left.first)
-  let here = left.full
   share.forEachColumn { _ in
     unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(addend))
     unpackTile(Unpacker.sourceB, from: ThinProductCommand.activation(addend))
@@ -124,7 +122,7 @@ func unpackThinNormalize(_ command: NormalizeCommand) {
   unpackTile(Unpacker.sourceB, from: Buffer.identity)
   finishUnpacking()
 
-  left.wait(for: left.first &+ here)
+  left.wait(for: left.first &+ 1)
   configureSources(a: bfloat16, b: bfloat16, out: command.outFormat)
   configureDst()
   awaitDst()
@@ -135,7 +133,7 @@ func unpackThinNormalize(_ command: NormalizeCommand) {
   finishUnpacking()
   Thread.push(Tensix.sempost(Semaphore.unpackToMath))
   configureSourceA(bfloat16)
-  addend = first
+  addend = command.firstValue
   share.forEachColumn { _ in
     unpackTile(Unpacker.sourceA, from: ThinProductCommand.activation(addend))
     unpackTile(Unpacker.sourceB, from: Buffer.identity)
@@ -147,5 +145,5 @@ func unpackThinNormalize(_ command: NormalizeCommand) {
     addend += 1
     finishUnpacking()
   }
-  left.pop(here + 1)
+  left.pop(2)
 }

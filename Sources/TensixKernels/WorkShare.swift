@@ -65,16 +65,13 @@ extension RotateCommand {
     self.init(reading: { Memory[base + 4 * $0] })
   }
 
-  /// Every `tileCount`-th tile of the result.
-  @inline(__always) func forEachTile(
-    _ body: (_ row: UInt32, _ head: UInt32, _ column: UInt32) -> Void
-  ) {
-    let count = Memory[Control.tileCount], columns = heads * headColumns
-    var tile = Memory[Control.tileIndex]
-    while tile < rows * columns {
-      let column = tile % columns
-      body(tile / columns, column / headColumns, column % headColumns)
-      tile += count
+  /// Every `tileCount`-th place of the tables, which all heads of its row share.
+  @inline(__always) func forEachPlace(_ body: (_ row: UInt32, _ column: UInt32) -> Void) {
+    let count = Memory[Control.tileCount], places = places
+    var place = Memory[Control.tileIndex]
+    while place < rows * places {
+      body(place / places, place % places)
+      place += count
     }
   }
 }

@@ -110,8 +110,12 @@ func writeNormalized(_ command: NormalizeCommand) {
 
 func writeRotated(_ command: RotateCommand) {
   var writer = ResultWriter(out: command.out, format: command.outFormat)
-  command.forEachTile { row, head, column in
-    writer.write(page: row * command.outStride + head * command.headColumns + column)
+  command.forEachPlace { row, column in
+    var page = row * command.outStride + column
+    for _ in 0..<command.heads * command.outputs {
+      writer.write(page: page)
+      page += command.places
+    }
   }
   writer.finish()
 }
@@ -175,30 +179,38 @@ func writeGrid(_ command: GridProductCommand) {
 }
 
 func writeThinNormalized(_ command: NormalizeCommand) {
+  let share = NormShare(rows: command.rows, columns: command.columns)
+  if command.isSummed {
+    writeKept(share, from: command.firstValue, to: command.a, stride: command.aStride)
+  }
   guard !command.isShared else { return }
   var writer = ResultWriter(out: command.out, format: command.outFormat)
-  let share = NormShare(rows: command.rows, columns: command.columns)
   share.forEachColumn { writer.write(page: share.row * command.outStride + $0) }
   writer.finish()
 }
 
-/// What the command before has left in L1.
-@inline(never) func writeNormalized(_ command: ThinProductCommand) {
-  guard command.isNormalized else { return }
-  let share = NormShare(rows: command.rows, columns: command.inner)
-  var awaited = NoC.writing.writesDone
+/// What the command before has left in L1, `step` places apart from `number` on.
+@inline(never) func writeKept(
+  _ share: NormShare, from number: UInt32, step: UInt32 = 0, to base: UInt32, stride: UInt32
+) {
+  var awaited = NoC.writing.writesDone, number = number
   share.forEachColumn { column in
-    let page = share.row * command.aStride + column
     NoC.writing.write(
-      ThinProductCommand.activation(column * command.rows + share.row),
-      to: DRAMLocation(base: command.a, page: page, pageBytes: 2048), bytes: 2048)
+      ThinProductCommand.activation(number),
+      to: DRAMLocation(base: base, page: share.row * stride + column, pageBytes: 2048), bytes: 2048)
+    number += step
     awaited &+= 1
   }
   NoC.writing.awaitWrites(awaited)
 }
 
 func writeThin(_ command: ThinProductCommand) {
-  writeNormalized(command)
+  if command.isNormalized {
+    let share = NormShare(rows: command.rows, columns: command.inner)
+    writeKept(
+      share, from: share.member * command.rows + share.row, step: share.members * command.rows,
+      to: command.a, stride: command.aStride)
+  }
   let share = ThinShare(command)
   var writer = ResultWriter(out: command.out, format: command.outFormat)
   share.forEachColumn(command) { column in
@@ -217,6 +229,7 @@ func writeThin(_ command: ThinProductCommand) {
 }
 
 func writeResults(_ command: MatrixCommand) {
+  guard !command.isNormalized else { return }
   var writer = ResultWriter(out: command.out, format: command.outFormat)
   command.forEachBlock { block in
     let top = command.outRow + block.plane * command.rows + block.row

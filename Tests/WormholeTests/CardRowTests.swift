@@ -70,10 +70,30 @@ final class CardRowTests: DeviceTestCase {
     try checkNormalize(rows: 1600, columns: 256, centred: true, weight: false, bias: true)
   }
 
+  /// Norms that go on with what tiles have added up, before a product and alone; where a row has more columns than tiles
+  /// share it, they read it.
+  func testNormOfASum() throws {
+    let card = try card()
+    try NormOfASum(rows: 51, inner: 1024, columns: 1024, next: 640).check(on: card, isTaken: true)
+    try NormOfASum(rows: 20, inner: 2048, columns: 480, next: 640).check(
+      on: card, isTaken: true, bias: true)
+    try NormOfASum(rows: 64, inner: 1024, columns: 160, next: 640).check(on: card, isTaken: true)
+    try NormOfASum(rows: 51, inner: 1024, columns: 1056, next: 640).check(
+      on: card, isTaken: false)
+    let alone = NormOfASum(rows: 51, inner: 1024, columns: 512, next: 0)
+    try alone.check(on: card, isTaken: true)
+    try alone.check(on: card, isTaken: false, inPlace: true)
+    // What the product adds is not there yet.
+    let sum = NormOfASum(rows: 20, inner: 2048, columns: 256, next: 256)
+    try sum.check(on: card, isTaken: true, addsSum: true)
+  }
+
   func testRotate() throws {
     let card = try card()
     var values = Values(seed: 22)
-    for (rows, heads, width, half) in [(51, 2, 64, 32), (70, 8, 256, 128), (20, 3, 32, 8)] {
+    for (rows, heads, width, half) in [
+      (51, 2, 64, 32), (70, 8, 256, 128), (20, 3, 32, 8), (40, 12, 64, 32), (33, 2, 96, 16),
+    ] {
       let x = values.array(rows * heads * width)
       let c = values.array(rows * width), s = values.array(rows * width)
       var r = [Float](repeating: 0, count: width * width)
@@ -262,5 +282,75 @@ final class CardRowTests: DeviceTestCase {
     try checkAttention(
       rows: 70, keys: [40, 70], heads: 3, sharedHeads: 1, width: 128, turned: true)
     try checkAttention(rows: 33, keys: [7, 33], heads: 6, sharedHeads: 2, width: 32, masked: true)
+  }
+}
+
+/// A product whose sum is taken in parts, its norm, and a product of that.
+struct NormOfASum {
+  let rows: Int
+  let inner: Int
+  let columns: Int
+  /// Of the last product; 0 where there is none.
+  let next: Int
+
+  /// The same bytes whether the commands follow one another or others stand between them, and the norm's values.
+  func check(
+    on card: Card, isTaken: Bool, bias: Bool = false, inPlace: Bool = false, addsSum: Bool = false
+  ) throws {
+    var values = Values(seed: 24)
+    func matrix(
+      _ rows: Int, _ columns: Int, _ scale: Float = 1, _ format: TileFormat = .bfloat16
+    ) throws -> Matrix {
+      let values = values.array(rows * columns, scale: scale)
+      return try card.matrix(values, rows: rows, columns: columns, format)
+    }
+    let a = try matrix(rows, inner), weight = try matrix(inner, columns, 0.05, .bfp8)
+    let residual = try matrix(rows, columns), scale = try matrix(1, columns)
+    let biasMatrix = bias ? try matrix(1, columns) : nil
+    let last = next == 0 ? nil : try matrix(columns, next, 0.1, .bfp8)
+    let sum = try card.allocate(rows: rows, columns: columns)
+    let normed = inPlace ? sum : try card.allocate(rows: rows, columns: columns)
+    let out = next == 0 ? nil : try card.allocate(rows: rows, columns: next)
+    let all = [a, weight, residual, scale, sum, biasMatrix, last, out] + (inPlace ? [] : [normed])
+    defer { for matrix in all { if let matrix { card.free(matrix) } } }
+
+    func results(apart: Bool) throws -> [[Float]] {
+      var builder = CommandBuilder(for: card)
+      for _ in 0..<2 {  // twice, so that the second follows the first
+        try builder.linear(a, weight, bias: biasMatrix, residual: residual, into: sum)
+        if apart { builder.nothing() }
+        try builder.normalize(
+          sum, centred: false, weight: scale, offset: 1, bias: biasMatrix, epsilon: 1e-6,
+          into: normed)
+        XCTAssertEqual(builder.commands.last?.isIndependent, isTaken && !apart)
+        if apart { builder.nothing() }
+        if let last, let out {
+          try builder.linear(normed, last, residual: addsSum ? sum : nil, into: out)
+        }
+      }
+      let list = try card.load(builder)
+      defer { card.free(list) }
+      for matrix in [sum, normed, out] {
+        guard let matrix else { continue }
+        try card.upload([Float](repeating: 7, count: matrix.rows * matrix.columns), to: matrix)
+      }
+      try card.run(list, deadline: .seconds(120))
+      return try [sum, normed, out].compactMap { try $0.map(card.download) }
+    }
+    let name = "[\(rows), \(inner)] x [\(inner), \(columns)], \(card.tiles.count) tiles"
+    let got = try results(apart: false)
+    XCTAssertEqual(got, try results(apart: true), name)
+    guard !inPlace else { return }
+    let w = try card.download(scale), b = try biasMatrix.map(card.download)
+    var want = got[0]
+    for row in 0..<rows {
+      let values = got[0][row * columns..<(row + 1) * columns].map(Double.init)
+      let mean = values.reduce(0) { $0 + $1 * $1 } / Double(columns)
+      for column in 0..<columns {
+        let y = values[column] / (mean + 1e-6).squareRoot() * Double(1 + w[column])
+        want[row * columns + column] = Float(y) + (b?[column] ?? 0)
+      }
+    }
+    assertClose(got[1], want, rms: 0.003, name)
   }
 }

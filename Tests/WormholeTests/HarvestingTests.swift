@@ -39,6 +39,20 @@ final class HarvestingTests: XCTestCase {
     }
   }
 
+  /// A sum's tiles are those that normalise it, as many as there may be of them.
+  func testNormOfASum() throws {
+    for rows in [[], [1], [2, 9], [1, 3, 5, 7, 9, 11]] {
+      let card = try Card(
+        transport: SimulatedTransport(bus: WormholeEmulator(harvestedRows: rows)))
+      defer { card.close() }
+      for columns in [1024, 512] {
+        // Or the sum is not taken in parts.
+        try NormOfASum(rows: 51, inner: 1024, columns: columns, next: 640).check(
+          on: card, isTaken: columns / 16 <= card.tiles.count)
+      }
+    }
+  }
+
   func testNoSuchRows() {
     for rows in [[0], [6], [12], [1, -1]] {
       XCTAssertThrowsError(try WormholeEmulator(harvestedRows: rows)) {

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "2aa698706a6444346b07e7d15660d5e4f91e1c857ad5232f836e5e0f6be12f52";
+    "aa032dd6aa7d8a08a439daa09a0261ac7ee7554a73bf43d9a7d01e30cd0bad9d";
 
 /// Where a function begins.
 struct tx_function {

@@ -46,8 +46,10 @@ extension CommandBuilder {
       && x.pageCount + (1 + addends) * thinShare(x) <= Int(Buffer.leftDepth)
     {
       command.isThin = true
+      takeSum(&command, x, addends: [weight, bias].compactMap { $0 }, into: out)
       append(Command(cost: thinCost(command, x, out), command.write))
-      openNorm = OpenNorm(index: commands.count - 1, command: command, out: out)
+      if command.isSummed { setIndependent() }
+      openNorm = OpenNorm(index: commands.count - 1, command: command, x: x, out: out)
       return
     }
     // Bands of rows, as equal as may be.
@@ -107,7 +109,36 @@ extension CommandBuilder {
   struct OpenNorm {
     let index: Int
     var command: NormalizeCommand
+    let x: Matrix
     let out: Matrix
+  }
+
+  /// A sum of planes, each tile of the card at most one tile of it, that a thin norm which follows may take from L1.
+  struct OpenSum {
+    let index: Int
+    var command: MatrixCommand
+    let out: Matrix
+    let addends: [Matrix]
+  }
+
+  /// Where the command before adds up `x`, and each tile what it normalises, this need not wait for it: a tile goes on
+  /// with what it has.
+  private mutating func takeSum(
+    _ command: inout NormalizeCommand, _ x: Matrix, addends: [Matrix], into out: Matrix
+  ) {
+    guard let sum = openSum, sum.index == commands.count - 1, sum.out == x,
+      x.pageCount <= tiles, x.tileColumns <= Int(Buffer.partCount),
+      sum.command.inner <= Buffer.planesBeforeParts,
+      CommandAccess(reads: addends, writes: [out], scratch: .none).isIndependent(
+        of: CommandAccess(reads: sum.addends, writes: [x], scratch: .none))
+    else { return }
+    var sumCommand = sum.command
+    sumCommand.isNormalized = true
+    var cost = commands[sum.index].cost
+    cost.dramBytesWritten = 0
+    cost.nocBytes -= x.byteCount
+    replace(sum.index, by: Command(cost: cost, sumCommand.write))
+    command.isSummed = true
   }
 
   /// How many columns the busiest tile has.
@@ -123,8 +154,9 @@ extension CommandBuilder {
     let addends = Int(command.addends), columns = thinShare(x)
     let members = (x.tileColumns + columns - 1) / columns
     var cost = CommandCost()
-    cost.dramBytesRead = x.pageCount * (1 + addends) * 2048
-    cost.dramBytesWritten = x.pageCount * out.format.tileBytes
+    let kept = command.isSummed ? x.byteCount : 0
+    cost.dramBytesRead = x.pageCount * (1 + addends) * 2048 - kept
+    cost.dramBytesWritten = x.pageCount * out.format.tileBytes + kept
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
     let partBytes = x.tileRows * members * Int(Buffer.partBytes)
     cost.nocBytesOfBusiestTile = columns * (1 + addends) * 2048 + partBytes
@@ -168,21 +200,25 @@ extension CommandBuilder {
     (command.rows, command.tableRows) = (UInt32(x.tileRows), UInt32(cosine.tileRows))
     (command.heads, command.headColumns) = (UInt32(heads), UInt32(width))
     command.partner = UInt32(distance)
+    command.outputs = 2 * distance == width ? 2 : 1
+    command.places = UInt32(width) / command.outputs
     (command.a, command.aStride) = (x.base, UInt32(x.tileColumns))
     (command.out, command.outStride) = (out.base, UInt32(out.tileColumns))
     (command.cosine, command.sine, command.r) = (cosine.base, sine.base, r.base)
 
-    let terms = Int(command.terms), share = share(of: x.pageCount)
-    let bytes = (3 + terms) * x.format.tileBytes + terms * 2048
+    let terms = Int(command.terms), outputs = Int(command.outputs)
+    let places = x.tileRows * Int(command.places), share = share(of: places)
+    let bytes =
+      (heads * Int(command.inputs) + 2 * outputs) * x.format.tileBytes + outputs * terms * 2048
     var cost = CommandCost()
-    cost.dramBytesRead = x.pageCount * bytes
+    cost.dramBytesRead = places * bytes
     cost.dramBytesWritten = x.pageCount * out.format.tileBytes
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
     cost.nocBytesOfBusiestTile = share * bytes
     cost.products = x.pageCount * (3 + terms) * 48
-    cost.productsOfBusiestTile = share * (3 + terms) * 48
-    cost.matrixTiles = min(x.pageCount, tiles)
-    cost.vectorInstructionsOfBusiestTile = share * 32 * 9
+    cost.productsOfBusiestTile = share * heads * outputs * (3 + terms) * 48
+    cost.matrixTiles = min(places, tiles)
+    cost.vectorInstructionsOfBusiestTile = share * heads * outputs * 32 * 9
     append(command.write, cost: cost, reads: [x, cosine, sine, r], writes: [out])
   }
 

@@ -60,13 +60,20 @@ extension CommandBuilder {
   /// Where the command before is the norm of `a`, that brings its result to L1 of all tiles, and this need not wait for it:
   /// a tile has all of the norm behind it when it has all activations.
   private mutating func takeNorm(_ command: inout ThinProductCommand, _ product: Product) {
-    guard let norm = openNorm, norm.index == commands.count - 1, norm.out == product.a else {
-      return
-    }
+    guard let norm = openNorm, norm.index == commands.count - 1, norm.out == product.a,
+      !norm.command.isSummed || isIndependent(product, of: norm)
+    else { return }
     var normCommand = norm.command
     normCommand.isShared = true
     replace(norm.index, by: Command(cost: commands[norm.index].cost, normCommand.write))
     command.isNormalized = true
+  }
+
+  /// A tile may ask for what the product adds while others still write what was normalised.
+  private func isIndependent(_ product: Product, of norm: OpenNorm) -> Bool {
+    let addends = [product.bias, product.residual].compactMap { $0 }
+    return CommandAccess(reads: addends, writes: [], scratch: .none).isIndependent(
+      of: CommandAccess(reads: [], writes: [norm.x], scratch: .none))
   }
 
   /// Makes the product a part of one before, of the same matrix, if nothing in between is in the way.
@@ -92,11 +99,14 @@ extension CommandBuilder {
     return true
   }
 
-  /// In how many parts the sum is taken: 1 where there are columns for most tiles, one for each column of the grid
-  /// where not; nil where L1 has no room for it, or the grid has gaps.
+  /// In how many parts the sum is taken: 1 where there are columns for most tiles; where not, one for every two columns of
+  /// the grid, or for each where tiles have less to do then. Nil where L1 has no room for it, or the grid has gaps.
   private func planes(of product: Product) -> Int? {
     let (rows, columns) = (product.a.tileRows, product.weight.tileColumns)
     let inner = product.a.tileColumns, gridColumns = Int(TileGrid.columns)
+    func work(_ planes: Int) -> Int {
+      (columns * planes + tiles - 1) / tiles * (gridColumns / planes)
+    }
     guard isWholeGrid else { return nil }
     let addends = (product.bias == nil ? 0 : 1) + (product.residual == nil ? 0 : rows)
     let steps = share(of: columns) * rows * inner
@@ -106,10 +116,11 @@ extension CommandBuilder {
       let room = rows * inner + share(of: columns) * addends
       return room <= Int(Buffer.leftDepth) ? 1 : nil
     }
+    let planes = work(gridColumns) < work(gridColumns / 2) ? gridColumns : gridColumns / 2
     let fits =
-      inner % gridColumns == 0 && rows * inner / gridColumns <= Int(Buffer.leftDepth)
-      && share(of: rows * columns) * gridColumns <= Int(Buffer.planeCount)
-    return fits && product.factor == nil ? gridColumns : nil
+      inner % planes == 0 && rows * inner / planes <= Int(Buffer.leftDepth)
+      && share(of: rows * columns) * planes <= Int(Buffer.planeCount)
+    return fits && product.factor == nil ? planes : nil
   }
 
   private func cost(of command: ThinProductCommand) -> CommandCost {

@@ -178,6 +178,11 @@ package struct CommandBuilder {
     append(
       command, cost: cost, reads: [planes, bias, residual], writes: [out],
       scratch: planes == nil ? .own : .none)
+    if planes == nil && out.format == .bfloat16 && out.tileColumns == columns {
+      openSum = OpenSum(
+        index: commands.count - 1, command: command, out: out,
+        addends: [bias, residual].compactMap { $0 })
+    }
   }
 
   /// The planes that the last command adds come from tiles that read these: where it writes none of them, a tile may add
@@ -321,6 +326,8 @@ package struct CommandBuilder {
     append(MatrixCommand(), cost: CommandCost(), reads: [], writes: [])
   }
 
+  /// The sum of planes in tiles' L1 that was recorded last.
+  var openSum: OpenSum?
   /// The thin norm that was recorded last.
   var openNorm: OpenNorm?
   /// The thin product that others of the same matrix may still join, and what came after it.

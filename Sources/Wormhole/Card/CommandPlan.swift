@@ -118,9 +118,11 @@ extension Command {
     case Operation.rotate:
       let command = RotateCommand(reading: word)
       let columns = command.heads * command.headColumns
-      set(&plan, "rotate", command.rows, columns, units: command.rows * columns)
-      plan.unit = "1 x 1"
-      plan.l1Bytes = Int((command.terms + 3) * 4096 + Buffer.outputDepth * 4096)
+      set(&plan, "rotate", command.rows, columns, units: command.rows * command.places)
+      plan.unit = "1 x \(command.heads * command.outputs)"
+      plan.l1Bytes = Int(
+        (min(command.heads, RotateCommand.headsAtOnce) * command.inputs + command.shared
+          + Buffer.outputDepth) * 4096)
     case Operation.attention:
       let command = AttentionCommand(reading: word)
       let rows = command.rows * command.batch, columns = command.heads * command.headColumns
