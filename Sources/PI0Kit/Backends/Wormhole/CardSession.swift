@@ -23,7 +23,7 @@ public enum CardWeightFormat: String, Sendable, CaseIterable {
   }
 
   /// Layers of the language model whose weights all keep seven bits.
-  private static let exactLayers = 3
+  private static let exactLayers = 4
 
   /// Whether ``bfp8`` rounds the weight to five bits.
   private static func takesOnePass(_ key: String?) -> Bool {
