@@ -57,18 +57,20 @@ def versions():
         for name in ("torch", "transformers", "lerobot"))
 
 
-def checkpoint(depth=None, vision=None):
-    """A random policy of full size in bfloat16, written once; with `depth`, language model and expert of so
-    many layers, with `vision` the vision tower."""
+def checkpoint(depth=None, vision=None, pi05=False):
+    """A random policy of full size in bfloat16, written once, pi0 or pi0.5; with `depth`, language model and
+    expert of so many layers, with `vision` the vision tower."""
     from fixtures import checkpoint as random
 
     name = "full" if depth is None else f"depth-{depth}"
     if vision is not None:
         name += f"-vision-{vision}"
+    if pi05:
+        name = f"pi05-{name}"
     path = WORK / name / "model.safetensors"
     if not path.exists():
         print(f"writing {path}", file=sys.stderr)
-        sizes = random.full_size(False, "bfloat16")
+        sizes = random.full_size(pi05, "bfloat16")
         if depth is not None:
             sizes["vlm"]["depth"] = sizes["expert"]["depth"] = depth
         if vision is not None:

@@ -1,6 +1,8 @@
-"""The PyTorch side of Scripts/benchmark: lerobot's pi0 on the CPU, one stage a request.
+"""The PyTorch side of Scripts/benchmark: lerobot's pi0 on the CPU, one stage a request; of pi0.5 the actions.
 
-    python pytorch_peer.py CHECKPOINT INPUTS float32|bfloat16
+    python pytorch_peer.py CHECKPOINT INPUTS float32|bfloat16 [TOKENS]
+
+TOKENS is how many of the prompt's are there when actions are sampled: 12, unless said.
 
 Reads requests from standard input and answers on standard output, a JSON object a line:
 
@@ -23,12 +25,10 @@ import numpy
 import torch
 from safetensors.torch import load_file
 
-# How many of the prompt's tokens are there when actions are sampled.
-PROMPT = 12
 
-
-def import_pi0():
-    """lerobot's pi0 module, without the packages around it, which need hardware and data sets."""
+def import_lerobot():
+    """Makes lerobot's classes of policies importable without the packages around them, which need hardware and
+    data sets."""
     root = pathlib.Path(importlib.metadata.distribution("lerobot").locate_file("lerobot"))
 
     def module(name, **contents):
@@ -45,10 +45,10 @@ def import_pi0():
     def empty(*names):
         return {name: type(name, (), {}) for name in names}
 
-    for name in ["", ".policies", ".policies.pi0", ".policies.rtc", ".utils"]:
+    for name in ["", ".policies", ".policies.pi0", ".policies.pi05", ".policies.rtc", ".utils"]:
         module("lerobot" + name)
     module("lerobot.configs", PreTrainedConfig=Configuration,
-           NormalizationMode=types.SimpleNamespace(IDENTITY=None, MEAN_STD=None),
+           NormalizationMode=types.SimpleNamespace(IDENTITY=None, MEAN_STD=None, QUANTILES=None),
            **empty("FeatureType", "PolicyFeature"))
     module("lerobot.optim", **empty("AdamWConfig", "CosineDecayWithWarmupSchedulerConfig"))
     module("lerobot.policies.pretrained", PreTrainedPolicy=torch.nn.Module, T=None)
@@ -56,24 +56,30 @@ def import_pi0():
     module("lerobot.policies.rtc.configuration_rtc", **empty("RTCConfig"))
     module("lerobot.utils.import_utils", _transformers_available=True, require_package=None)
 
-    from lerobot.policies.pi0 import modeling_pi0
 
-    return modeling_pi0
+def classes(pi05):
+    """The module, the model and the configuration of pi0 or pi0.5."""
+    if pi05:
+        from lerobot.policies.pi05 import modeling_pi05 as module
+
+        return module, module.PI05Pytorch, module.PI05Config
+    from lerobot.policies.pi0 import modeling_pi0 as module
+
+    return module, module.PI0Pytorch, module.PI0Config
 
 
-def build(pi0, checkpoint, dtype):
-    """The model with the file's weights, none of them drawn at random first."""
-    from lerobot.policies.pi0.configuration_pi0 import PI0Config
-
+def build(checkpoint, dtype):
+    """The module of the model, and the model with the file's weights, none of them drawn at random first."""
     for name in ["normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_"]:
         setattr(torch.nn.init, name, lambda tensor, *arguments, **options: tensor)
     with open(checkpoint, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
         sizes = json.loads(header.pop("__metadata__")["config"])
-        pi0.get_gemma_config = lambda variant: pi0.GemmaConfig(
+        module, Model, Configuration = classes(sizes["pi05"])
+        module.get_gemma_config = lambda variant: module.GemmaConfig(
             **sizes["vlm" if variant == "gemma_2b" else "expert"])
-        model = pi0.PI0Pytorch(PI0Config(dtype=dtype)).eval()
+        model = Model(Configuration(dtype=dtype)).eval()
         # One tensor for both, as in openpi: lerobot's classes hold it twice.
         paligemma = model.paligemma_with_expert.paligemma
         paligemma.lm_head.weight = paligemma.model.language_model.embed_tokens.weight
@@ -89,15 +95,16 @@ def build(pi0, checkpoint, dtype):
             missing.discard(key)
     if missing:
         raise SystemExit(f"{checkpoint} lacks {sorted(missing)[:5]}")
-    return model
+    return module, model
 
 
 class Stages:
     """What is timed: a method a stage, each returning the tensor that is compared."""
 
-    def __init__(self, pi0, model, inputs):
-        self.pi0 = pi0
+    def __init__(self, module, model, inputs, prompt):
+        self.module = module
         self.model = model
+        self.prompt = prompt
         self.images = [inputs[f"image.{i}"] for i in range(3)]
         self.features = [inputs[f"features.{i}"] for i in range(3)]
         self.tokens = inputs["tokens"].long()
@@ -122,18 +129,18 @@ class Stages:
         return embeddings[0]
 
     def sinusoid(self):
-        return self.pi0.create_sinusoidal_pos_embedding(
+        return self.module.create_sinusoidal_pos_embedding(
             self.time, 1024, 4e-3, 4.0, device=self.time.device).float()
 
     def prefix_masks(self):
-        allowed = self.pi0.make_att_2d_masks(self.prefix_padding, self.prefix_marks)
+        allowed = self.module.make_att_2d_masks(self.prefix_padding, self.prefix_marks)
         torch.cumsum(self.prefix_padding, dim=1) - 1
         return self.model._prepare_attention_masks_4d(allowed)
 
     def suffix_masks(self):
         columns = self.prefix_padding.shape[1]
         before = self.prefix_padding[:, None, :].expand(1, 51, columns)
-        own = self.pi0.make_att_2d_masks(self.suffix_padding, self.suffix_marks)
+        own = self.module.make_att_2d_masks(self.suffix_padding, self.suffix_marks)
         allowed = torch.cat([before, own], dim=2)
         offsets = torch.sum(self.prefix_padding, dim=-1)[:, None]
         offsets + torch.cumsum(self.suffix_padding, dim=1) - 1
@@ -148,7 +155,7 @@ class Stages:
     def prefix_pass(self):
         language = self.model.paligemma_with_expert.paligemma.model.language_model
         language.config._attn_implementation = "eager"
-        allowed = self.pi0.make_att_2d_masks(self.prefix_padding, self.prefix_marks)
+        allowed = self.module.make_att_2d_masks(self.prefix_padding, self.prefix_marks)
         _, self.cache = self.model.paligemma_with_expert.forward(
             attention_mask=self.model._prepare_attention_masks_4d(allowed),
             position_ids=torch.cumsum(self.prefix_padding, dim=1) - 1, past_key_values=None,
@@ -167,9 +174,15 @@ class Stages:
             for index, image in enumerate(self.images)
         ]
         masks = [torch.tensor([index < cameras]) for index in range(3)]
-        there = torch.arange(self.tokens.shape[1])[None] < PROMPT
-        tokens = torch.where(there, self.tokens, 0)
-        return self.model.sample_actions(images, masks, tokens, there, self.state, self.noise)
+        length = self.model.config.tokenizer_max_length
+        there = torch.arange(length)[None] < self.prompt
+        # Of a longer prompt the tokens begin again.
+        tokens = self.tokens.repeat(1, -(-length // self.tokens.shape[1]))[:, :length]
+        inputs = [images, masks, torch.where(there, tokens, 0), there]
+        # pi0.5 has its state in the prompt.
+        if hasattr(self.model, "state_proj"):
+            inputs.append(self.state)
+        return self.model.sample_actions(*inputs, self.noise)
 
     def run(self, stage):
         if stage.startswith("actions_"):
@@ -179,9 +192,9 @@ class Stages:
 
 @torch.no_grad()
 def main():
-    checkpoint, inputs, dtype = sys.argv[1:]
-    pi0 = import_pi0()
-    stages = Stages(pi0, build(pi0, checkpoint, dtype), load_file(inputs))
+    checkpoint, inputs, dtype, *prompt = sys.argv[1:]
+    import_lerobot()
+    stages = Stages(*build(checkpoint, dtype), load_file(inputs), *map(int, prompt or ["12"]))
     print(json.dumps({"load": time.perf_counter() - started}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)

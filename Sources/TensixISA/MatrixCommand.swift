@@ -28,13 +28,15 @@ package struct MatrixCommand {
   package var blockRows: UInt32 = 0
   package var blockColumns: UInt32 = 0
 
-  // DRAM addresses; of bias and residual, 0 stands for none.
+  // DRAM addresses; of factor, bias and residual, 0 stands for none.
 
   /// 0 for the planes of `reduce` in the tile's own L1, each output tile's one after the other.
   package var a: UInt32 = 0
   package var aStride: UInt32 = 0
   package var b: UInt32 = 0
   package var bStride: UInt32 = 0
+  /// Of `reduce`, what the sum is multiplied by before bias and residual are added: as bias, or 0.
+  package var factor: UInt32 = 0
   /// Row 0 of a bfloat16 matrix of one row of tiles.
   package var bias: UInt32 = 0
   /// A bfloat16 matrix of `rows` x `columns` tiles.
@@ -57,6 +59,9 @@ package struct MatrixCommand {
     aFormat == DataFormat.float32 && bFormat == DataFormat.float32
       && broadcast == BroadcastCode.none
   }
+
+  /// Rows that all rows of the result are combined with.
+  @inline(__always) package var rowCount: UInt32 { (factor != 0 ? 1 : 0) + (bias != 0 ? 1 : 0) }
 
   package init() {}
 
@@ -85,6 +90,7 @@ package struct MatrixCommand {
     (outRow, outColumn) = Self.halves(word(11))
     scale = word(12)
     isNormalized = word(13) & 1 == 1
+    factor = word(14)
   }
 
   @inline(__always) package func write(_ store: (UInt32, UInt32) -> Void) {
@@ -104,7 +110,8 @@ package struct MatrixCommand {
     store(11, outRow | outColumn << 16)
     store(12, scale)
     store(13, isNormalized ? 1 : 0)
-    for word: UInt32 in 14..<16 { store(word, 0) }
+    store(14, factor)
+    store(15, 0)
   }
 
   @inline(__always) private static func halves(_ word: UInt32) -> (UInt32, UInt32) {

@@ -56,7 +56,10 @@ package struct NormalizeCommand {
     min(columns, min(Buffer.partCount, tiles / rows))
   }
   /// Where a thin norm's values come to, each followed by its weight and bias: behind those of the result.
-  @inline(__always) package var firstValue: UInt32 { rows * columns }
+  @inline(__always) package var firstValue: UInt32 { Self.firstValue(rows: rows, columns: columns) }
+  @inline(__always) package static func firstValue(rows: UInt32, columns: UInt32) -> UInt32 {
+    rows * columns
+  }
   /// Times that sums are taken of the rows: of values, of squares.
   @inline(__always) package var sums: UInt32 { isCentred ? 2 : 1 }
   /// Where the part's sums are in every tile that shares the rows, behind the tables of moving.

@@ -73,7 +73,7 @@ package struct RotateCommand {
   }
 
   /// Tiles of x that a head needs there: the outputs' own, then the terms, if these are others.
-  @inline(__always) package var inputs: UInt32 { outputs == 2 ? 2 : 1 + terms }
+  @inline(__always) package var inputs: UInt32 { 1 + terms }
   /// Which of these is an output's own, for 0, or its term, counted from 1. Of two outputs, either is the other's.
   @inline(__always) package static func input(_ number: UInt32, for output: UInt32) -> UInt32 {
     number ^ output

@@ -43,7 +43,7 @@ func normalize(_ command: NormalizeCommand) {
 }
 
 /// Zeros all vectors of a tile: of a row of Dst that was zeroed, no part may be read when another was written.
-@inline(never) private func clear(_ tile: UInt32) {
+@inline(never) func clear(_ tile: UInt32) {
   beginVector()
   selectDst(tile)
   for strip: UInt32 in 0..<8 {

@@ -47,8 +47,8 @@ func packSums(_ command: MatrixCommand) {
   command.forEachBlock { _ in
     awaitMath()
     if command.isNormalized {
-      packTile(
-        0, to: ThinProductCommand.activation(command.rows * command.columns), command.outFormat)
+      let place = NormalizeCommand.firstValue(rows: command.rows, columns: command.columns)
+      packTile(0, to: ThinProductCommand.activation(place), command.outFormat)
     } else {
       packTile(0, command.outFormat)
     }
@@ -83,13 +83,11 @@ func packNormalize(_ command: NormalizeCommand) {
 func packRotate(_ command: RotateCommand) {
   configurePackers(command.outFormat)
   var half: UInt32 = 0
-  command.forEachPlace { _, _ in
-    for _ in 0..<command.heads * command.outputs {
-      awaitMath()
-      packTile(4 * half, command.outFormat)
-      release()
-      half ^= 1
-    }
+  command.forEachTile { _, _ in
+    awaitMath()
+    packTile(4 * half, command.outFormat)
+    release()
+    half ^= 1
   }
 }
 

@@ -11,21 +11,20 @@ func addPlanes(_ command: MatrixCommand) {
       let last = done == 0 ? count : count + 1
       done += count
       let scale = done == command.inner ? command.scale : 0x3F80_0000
-      let adding = addingRoutine(to: last, scales: scale != 0x3F80_0000, after: gate)
+      let adding = combiningRoutine(
+        VectorUnit.add, to: last, scales: scale != 0x3F80_0000, after: gate)
       awaitUnpacked()
-      beginVector()
-      setVectorRegister(4, scale)
-      for step: UInt32 in 0..<16 {
-        Thread.push(Tensix.setc16(1, 4 * step))
-        adding()
-      }
-      Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.matrix))
-      restoreModeThree()
-      Thread.drain()
+      combine(adding, scale: scale)
       if done < command.inner {
         Thread.push(Tensix.stallwait(until: Idle.vector, blocking: Block.sync))
         Thread.push(Tensix.sempost(Semaphore.dstFree))
       }
+    }
+    if command.factor != 0 {
+      clear(1)
+      accumulate(1, from: 1)
+      Thread.drain()
+      combine(combiningRoutine(VectorUnit.multiply, to: 2, scales: false, after: gate))
     }
     addAddends(command, block, from: 0)
     activate(command.activation, gate, tiles: 1, from: 0)
@@ -33,9 +32,23 @@ func addPlanes(_ command: MatrixCommand) {
   }
 }
 
-/// Adds 64 values of Dst tiles 1 ..< `last` to tile 0's, and multiplies the sum by L4.
-@inline(never)
-private func addingRoutine(to last: UInt32, scales: Bool, after other: Routine?) -> Routine {
+/// All of tile 0 of Dst.
+@inline(never) private func combine(_ routine: Routine, scale: UInt32 = 0) {
+  beginVector()
+  setVectorRegister(4, scale)
+  for step: UInt32 in 0..<16 {
+    Thread.push(Tensix.setc16(1, 4 * step))
+    routine()
+  }
+  endVector()
+}
+
+/// Combines 64 values of Dst tiles 1 ..< `last` with tile 0's, and multiplies the result by L4.
+@inline(__always)
+private func combiningRoutine(
+  _ combination: (_ out: UInt32, _ a: UInt32, _ b: UInt32) -> UInt32, to last: UInt32, scales: Bool,
+  after other: Routine?
+) -> Routine {
   Routine(after: other) { push in
     func both(_ instruction: (_ register: UInt32) -> UInt32) {
       push(instruction(0))
@@ -44,7 +57,7 @@ private func addingRoutine(to last: UInt32, scales: Bool, after other: Routine?)
     both { VectorUnit.load($0, row: 2 * $0) }
     for tile in 1..<last {
       both { VectorUnit.load(2 + $0, row: 64 * tile + 2 * $0) }
-      both { VectorUnit.add($0, $0, 2 + $0) }
+      both { combination($0, $0, 2 + $0) }
     }
     if scales { both { VectorUnit.multiply($0, $0, 4) } }
     both { VectorUnit.store($0, row: 2 * $0) }

@@ -121,12 +121,12 @@ func readLinear(_ command: MatrixCommand, ahead: UInt32, _ weights: inout Weight
   }
 }
 
-/// Bias and residual, both bfloat16; weights of later products come meanwhile.
+/// Factor, bias and residual, all bfloat16; weights of later products come meanwhile.
 @inline(never) func readAddends(
   _ command: MatrixCommand, _ block: OutputBlock, _ weights: inout WeightStream
 ) {
   let buffer = command.addendBuffer
-  let count = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? block.rows : 0)
+  let count = command.rowCount + (command.residual != 0 ? block.rows : 0)
   var number = buffer.reserve(count)
   func add(_ base: UInt32, _ page: UInt32) {
     guard base != 0 else { return }
@@ -134,6 +134,7 @@ func readLinear(_ command: MatrixCommand, ahead: UInt32, _ weights: inout Weight
     number &+= 1
   }
   NoC.reading.tag(Transaction.addends)
+  add(command.factor, block.column)
   add(command.bias, block.column)
   for row in block.row..<block.row + block.rows {
     add(command.residual, row * command.columns + block.column)

@@ -17,27 +17,25 @@ func rotate(_ command: RotateCommand) {
     }
   }
   var half: UInt32 = 0
-  command.forEachPlace { _, _ in
-    for _ in 0..<command.heads * command.outputs {
-      let first = 4 * half
-      begin(half: half)
-      accumulate(1, from: first)
-      for _ in 0..<terms {
-        accumulate(1, from: first + 1)
-        Thread.drain()
-      }
-      accumulate(1, from: first + 2)
-      accumulate(1, from: first + 3)
+  command.forEachTile { _, _ in
+    let first = 4 * half
+    begin(half: half)
+    accumulate(1, from: first)
+    for _ in 0..<terms {
+      accumulate(1, from: first + 1)
       Thread.drain()
-      beginVector()
-      for part: UInt32 in 0..<8 {
-        Thread.push(Tensix.setc16(1, 64 * first + 8 * part))
-        routine()
-      }
-      Thread.drain()
-      endVector()
-      finish()
-      half ^= 1
     }
+    accumulate(1, from: first + 2)
+    accumulate(1, from: first + 3)
+    Thread.drain()
+    beginVector()
+    for part: UInt32 in 0..<8 {
+      Thread.push(Tensix.setc16(1, 64 * first + 8 * part))
+      routine()
+    }
+    Thread.drain()
+    endVector()
+    finish()
+    half ^= 1
   }
 }

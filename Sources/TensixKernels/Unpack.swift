@@ -148,13 +148,14 @@ func unpackLinear(_ command: MatrixCommand) {
   }
 }
 
-/// ones x bias adds a row to every row; identity x residual adds a tile; both exactly.
+/// ones x factor and ones x bias are a row in every row; identity x residual is a tile; all exactly.
 func unpackAddends(_ command: MatrixCommand, _ block: OutputBlock) {
-  guard command.bias != 0 || command.residual != 0 else { return }
+  let rows = command.rowCount
+  guard rows != 0 || command.residual != 0 else { return }
   let buffer = command.addendBuffer
   let first = buffer.first
   var number = first
-  if command.bias != 0 {
+  for _ in 0..<rows {
     buffer.wait(for: number)
     unpackTile(Unpacker.sourceA, from: buffer.slot(number))
     number &+= 1

@@ -60,13 +60,13 @@ private func unpackSums(_ command: NormalizeCommand, _ number: UInt32, _ sequenc
 func unpackRotate(_ command: RotateCommand) {
   let left = CircularBuffer.left(command.format), right = CircularBuffer.right(command.format)
   configureSources(a: DataFormat.bfloat16, b: command.format, out: command.outFormat)
-  let terms = command.terms
+  let terms = command.terms, inputs = command.inputs
   command.forEachPlace { _, _ in
     right.wait(for: right.first &+ command.shared &- 1)
     for _ in 0..<command.heads {
       let first = left.first
       var shared = right.first
-      left.wait(for: first &+ command.inputs &- 1)
+      left.wait(for: first &+ inputs &- 1)
       for output in 0..<command.outputs {
         for i in 0..<terms + 3 {
           var (a, b) = (Buffer.identity, right.slot(shared))
@@ -80,7 +80,7 @@ func unpackRotate(_ command: RotateCommand) {
         }
         finishUnpacking()
       }
-      left.pop(command.inputs)
+      left.pop(inputs)
     }
     right.pop(command.shared)
   }

@@ -74,6 +74,13 @@ extension RotateCommand {
       place += count
     }
   }
+
+  /// The tiles of the result there, head by head.
+  @inline(__always) func forEachTile(_ body: (_ row: UInt32, _ column: UInt32) -> Void) {
+    forEachPlace { row, column in
+      for number in 0..<heads * outputs { body(row, column + number * places) }
+    }
+  }
 }
 
 /// Thirty-two rows of one head.

@@ -110,13 +110,7 @@ func writeNormalized(_ command: NormalizeCommand) {
 
 func writeRotated(_ command: RotateCommand) {
   var writer = ResultWriter(out: command.out, format: command.outFormat)
-  command.forEachPlace { row, column in
-    var page = row * command.outStride + column
-    for _ in 0..<command.heads * command.outputs {
-      writer.write(page: page)
-      page += command.places
-    }
-  }
+  command.forEachTile { row, column in writer.write(page: row * command.outStride + column) }
   writer.finish()
 }
 

@@ -52,8 +52,8 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Cameras of the inference of --plan, 1 to 3.", valueName: "n"))
   var cameras = 3
 
-  @Option(help: ArgumentHelp("Tokens of its prompt.", valueName: "n"))
-  var tokens = BenchStages.prompt
+  @Option(help: ArgumentHelp("Tokens of the prompt of actions.", valueName: "n"))
+  var tokens = 12
 
   @Flag(
     help: ArgumentHelp(
@@ -94,7 +94,9 @@ struct BenchCommand: ParsableCommand {
     let start = ContinuousClock().now
     let device = try chosenDevice()
     let stages =
-      try checkpoint.map { try BenchStages(checkpoint: $0, inputs: inputs, on: device) }
+      try checkpoint.map {
+        try BenchStages(checkpoint: $0, inputs: inputs, tokens: tokens, on: device)
+      }
       ?? BenchStages(on: device)
     if serve { return try answer(with: stages, since: start) }
     if plan { return try printPlan(of: stages, on: device) }
@@ -132,7 +134,7 @@ struct BenchCommand: ParsableCommand {
 
   private func printPlan(of stages: BenchStages, on device: Device) throws {
     var progress = ProgressLine()
-    try stages.prepare(cameras: cameras, tokens: tokens, runs: estimate) { progress.show($0) }
+    try stages.prepare(cameras: cameras, runs: estimate) { progress.show($0) }
     progress.finish()
     guard let report = device.traceReports.last else {
       throw ValidationError("--plan is for cards; choose --device emulator.")

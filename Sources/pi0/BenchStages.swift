@@ -23,15 +23,14 @@ final class BenchStages {
     Stage(name: "vision", title: "vision tower and projector, one image"),
     Stage(name: "prefix_pass", title: "language model, 816 tokens"),
     Stage(name: "step", title: "one denoising step"),
-    Stage(name: "actions_3", title: "actions, 3 cameras, 12 tokens"),
-    Stage(name: "actions_2", title: "actions, 2 cameras, 12 tokens"),
-    Stage(name: "actions_1", title: "actions, 1 camera, 12 tokens"),
+    Stage(name: "actions_3", title: "actions, 3 cameras"),
+    Stage(name: "actions_2", title: "actions, 2 cameras"),
+    Stage(name: "actions_1", title: "actions, 1 camera"),
   ]
 
-  /// Tokens of the prompt that are there when actions are sampled.
-  static let prompt = 12
-
   let device: Device
+  /// Of the prompt that is there when actions are sampled.
+  private let tokens: Int
   private let inputs: Inputs
   private let suffixEmbedder: SuffixEmbedder
   private let policy: Policy?
@@ -44,25 +43,25 @@ final class BenchStages {
     suffixEmbedder = try SuffixEmbedder(checkpoint: Checkpoint(path: weights), on: device)
     policy = nil
     self.device = device
+    tokens = 0
     inputs = try Inputs(file: nil, on: device)
   }
 
-  /// All parts of a policy of pi0's full sizes; its inputs from a file, or random ones.
-  init(checkpoint: String, inputs: String?, on device: Device) throws {
+  /// All parts of a policy of pi0's full sizes; its inputs from a file, or random ones, with so many tokens.
+  init(checkpoint: String, inputs: String?, tokens: Int, on device: Device) throws {
     let policy = try Policy(checkpoint: Checkpoint(path: checkpoint), on: device)
     suffixEmbedder = policy.suffixEmbedder
     self.policy = policy
     self.device = device
+    self.tokens = tokens
     self.inputs = try Inputs(file: inputs, on: device)
   }
 
   var stages: [Stage] { Self.embedders + (policy == nil ? [] : Self.policies) }
 
-  /// Makes ready what the actions for so many cameras and tokens need, or the suffix embedding where there is no policy;
-  /// computes them too where asked for.
-  func prepare(
-    cameras: Int, tokens: Int, runs: Bool, onProgress: (PolicyProgress) -> Void
-  ) throws {
+  /// Makes ready what the actions for so many cameras need, or the suffix embedding where there is no policy; computes
+  /// them too where asked for.
+  func prepare(cameras: Int, runs: Bool, onProgress: (PolicyProgress) -> Void) throws {
     guard let policy else {
       _ = try run("suffix")
       return
@@ -118,7 +117,7 @@ final class BenchStages {
     case "actions_1", "actions_2", "actions_3":
       let cameras = stage.last?.wholeNumberValue ?? 0
       return try policy.sampleActions(
-        inputs.observed(cameras: cameras, tokens: Self.prompt, policy), noise: inputs.noise)
+        inputs.observed(cameras: cameras, tokens: tokens, policy), noise: inputs.noise)
     default: throw PI0Error.input("there is no part \(stage) to time")
     }
   }

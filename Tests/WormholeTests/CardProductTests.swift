@@ -127,6 +127,26 @@ final class CardProductTests: DeviceTestCase {
   }
   /// More rows than a command takes.
   func testGridBands() throws { try check(rows: 1500, inner: 32, columns: 32) }
+  /// More sums that are not finished than L1 has room for are two bands, too.
+  func testBandsOfUnfinishedSums() throws {
+    let card = try card()
+    let gridRows = try XCTUnwrap(card.gridRows)
+    let shape = GridPlan.Shape(
+      rows: 4 * gridRows, columns: 56, inner: 128, weightBytes: 1088, isGated: false,
+      gridRows: gridRows)
+    XCTAssertNil(GridPlan(shape))
+    let (rows, inner, columns) = (32 * shape.rows - 20, 32 * shape.inner, 32 * shape.columns)
+    let a = try card.allocate(rows: rows, columns: inner)
+    let weight = try card.allocate(rows: inner, columns: columns, format: .bfp8)
+    let out = try card.allocate(rows: rows, columns: columns)
+    defer { for matrix in [a, weight, out] { card.free(matrix) } }
+    var builder = CommandBuilder(for: card)
+    try builder.linear(a, weight, into: out)
+    let half = 2 * gridRows
+    XCTAssertEqual(
+      builder.commands.map { $0.plan(tiles: card.tiles.count, clock: 1000).shape },
+      [String](repeating: "\(half) x 56 x 128", count: 2))
+  }
 
   /// gelu(a g) * (a u)
   func testGatedProduct() throws {
@@ -155,6 +175,42 @@ final class CardProductTests: DeviceTestCase {
         rms: format.isShared ? 0.008 : 0.004, "\(format)")
       for matrix in [a, out] + weights { card.free(matrix) }
     }
+  }
+  /// residual + (a w) * gate, of a sum in parts; where it has none, the card has no command for it.
+  func testGatedResidual() throws {
+    let card = try card()
+    for (rows, inner, columns, out) in [
+      (51, 1024, 1024, TileFormat.bfloat16), (20, 2048, 40, .float32),
+    ] {
+      var values = Values(seed: 9)
+      let x = values.array(rows * inner), r = values.array(rows * columns)
+      let w = values.array(inner * columns, scale: 2 / Float(inner).squareRoot())
+      let g = values.array(columns)
+      let a = try card.matrix(x, rows: rows, columns: inner)
+      let weight = try card.matrix(w, rows: inner, columns: columns, .bfp8)
+      let gate = try card.matrix(g, rows: 1, columns: columns)
+      let residual = try card.matrix(r, rows: rows, columns: columns)
+      let result = try card.allocate(rows: rows, columns: columns, format: out)
+      try card.run { builder in
+        XCTAssertTrue(
+          try builder.linear(a, weight, gate: gate, residual: residual, into: result))
+        XCTAssertEqual(builder.commands.count, 2)
+      }
+      var want = product(x, try card.download(weight), rows: rows, inner: inner, columns: columns)
+      for i in want.indices { want[i] = want[i] * g[i % columns] + r[i] }
+      assertClose(
+        try card.download(result), want, rms: out == .float32 ? 0.0005 : 0.003, "\(columns) columns"
+      )
+      for matrix in [a, weight, gate, residual, result] { card.free(matrix) }
+    }
+    let a = try card.allocate(rows: 400, columns: 64),
+      weight = try card.allocate(
+        rows: 64, columns: 64, format: .bfp8)
+    let gate = try card.allocate(rows: 1, columns: 64)
+    var builder = CommandBuilder(for: card)
+    XCTAssertFalse(try builder.linear(a, weight, gate: gate, residual: a, into: a))
+    XCTAssertTrue(builder.commands.isEmpty)
+    for matrix in [a, weight, gate] { card.free(matrix) }
   }
   func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }
 

@@ -78,6 +78,8 @@ final class CardRowTests: DeviceTestCase {
     try NormOfASum(rows: 20, inner: 2048, columns: 480, next: 640).check(
       on: card, isTaken: true, bias: true)
     try NormOfASum(rows: 64, inner: 1024, columns: 160, next: 640).check(on: card, isTaken: true)
+    try NormOfASum(rows: 51, inner: 2048, columns: 256, next: 640, isGated: true).check(
+      on: card, isTaken: true)
     try NormOfASum(rows: 51, inner: 1024, columns: 1056, next: 640).check(
       on: card, isTaken: false)
     let alone = NormOfASum(rows: 51, inner: 1024, columns: 512, next: 0)
@@ -292,6 +294,8 @@ struct NormOfASum {
   let columns: Int
   /// Of the last product; 0 where there is none.
   let next: Int
+  /// Whether the sum is multiplied by a row.
+  var isGated = false
 
   /// The same bytes whether the commands follow one another or others stand between them, and the norm's values.
   func check(
@@ -307,17 +311,23 @@ struct NormOfASum {
     let a = try matrix(rows, inner), weight = try matrix(inner, columns, 0.05, .bfp8)
     let residual = try matrix(rows, columns), scale = try matrix(1, columns)
     let biasMatrix = bias ? try matrix(1, columns) : nil
+    let gate = isGated ? try matrix(1, columns) : nil
     let last = next == 0 ? nil : try matrix(columns, next, 0.1, .bfp8)
     let sum = try card.allocate(rows: rows, columns: columns)
     let normed = inPlace ? sum : try card.allocate(rows: rows, columns: columns)
     let out = next == 0 ? nil : try card.allocate(rows: rows, columns: next)
-    let all = [a, weight, residual, scale, sum, biasMatrix, last, out] + (inPlace ? [] : [normed])
+    let all =
+      [a, weight, residual, scale, sum, biasMatrix, gate, last, out] + (inPlace ? [] : [normed])
     defer { for matrix in all { if let matrix { card.free(matrix) } } }
 
     func results(apart: Bool) throws -> [[Float]] {
       var builder = CommandBuilder(for: card)
       for _ in 0..<2 {  // twice, so that the second follows the first
-        try builder.linear(a, weight, bias: biasMatrix, residual: residual, into: sum)
+        if let gate {
+          XCTAssertTrue(try builder.linear(a, weight, gate: gate, residual: residual, into: sum))
+        } else {
+          try builder.linear(a, weight, bias: biasMatrix, residual: residual, into: sum)
+        }
         if apart { builder.nothing() }
         try builder.normalize(
           sum, centred: false, weight: scale, offset: 1, bias: biasMatrix, epsilon: 1e-6,

@@ -4,7 +4,7 @@
 
 /// SHA-256 of what they were built from.
 static const char tx_sources_sha256[] =
-    "aa032dd6aa7d8a08a439daa09a0261ac7ee7554a73bf43d9a7d01e30cd0bad9d";
+    "19c522a4f2c3e565ce39015a6fa568c99cce944290004100fa3bb7a7927d5a3e";
 
 /// Where a function begins.
 struct tx_function {

@@ -15,9 +15,9 @@ protocol Backend: Sendable {
     _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, times factor: Tensor,
     shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
-  /// The same without an activation, plus a tensor of the result's shape.
+  /// The same without an activation, added to a tensor of the result's shape.
   func linear(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Residual, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
   /// `activation(x · gateᵀ) * (x · upᵀ)`
@@ -53,9 +53,9 @@ protocol Backend: Sendable {
   func linearFromHeads(
     _ x: Tensor, weight: Tensor, bias: Tensor?, shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor
-  /// The same, plus a tensor of the result's shape.
+  /// The same, added to a tensor of the result's shape.
   func linearFromHeads(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Residual, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor
   func patchConvolution(
@@ -140,11 +140,11 @@ extension Backend {
   }
 
   func linear(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Residual, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try residual
-      + linear(x, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
+    try residual(
+      linear(x, weight: weight, bias: bias, activation: .none, shape: shape, type: type))
   }
 
   func gatedLinear(
@@ -225,10 +225,10 @@ extension Backend {
   }
 
   func linearFromHeads(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Residual, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
-    try residual + linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type)
+    try residual(linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type))
   }
 
   func sinesAndCosines(

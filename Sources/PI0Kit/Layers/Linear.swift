@@ -19,8 +19,8 @@ struct Linear: Sendable {
     try x.linear(weight: weight, bias: bias, activation: activation)
   }
 
-  /// The same plus `residual`, where there is one.
-  func callAsFunction(_ x: Tensor, plus residual: Tensor?) throws(PI0Error) -> Tensor {
+  /// The same, added to `residual`, where there is one.
+  func callAsFunction(_ x: Tensor, plus residual: Residual?) throws(PI0Error) -> Tensor {
     guard let residual else { return try self(x) }
     return try x.linear(weight: weight, bias: bias, plus: residual)
   }

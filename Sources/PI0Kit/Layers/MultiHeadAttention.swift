@@ -11,12 +11,15 @@ extension Linear {
       shape: [x.shape[0], heads, x.shape[1], weight.shape[0] / heads], type: check.promotedType)
   }
 
-  /// `[batch, heads, rows, width]`, the heads' values side by side, to `[batch, rows, outputs]`; plus
-  /// `residual`, where there is one.
-  func fromHeads(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
+  /// `[batch, heads, rows, width]`, the heads' values side by side, to `[batch, rows, outputs]`; added
+  /// to `residual`, where there is one.
+  func fromHeads(_ x: Tensor, plus residual: Residual? = nil) throws(PI0Error) -> Tensor {
     let check = try OperandCheck(
       "linear from heads",
-      [("x", x), ("weight", weight), ("bias", bias), ("residual", residual)])
+      [
+        ("x", x), ("weight", weight), ("bias", bias), ("residual", residual?.x),
+        ("gate", residual?.gate),
+      ])
     try check.requireFloats()
     try check.require(
       x.rank == 4 && x.shape[1] * x.shape[3] == weight.shape[1],
@@ -26,7 +29,7 @@ extension Linear {
       return try check.backend.linearFromHeads(
         x, weight: weight, bias: bias, shape: shape, type: check.promotedType)
     }
-    try check.require(residual.shape == shape, "the residual must be \(shape)")
+    try check.require(residual, shape)
     return try check.backend.linearFromHeads(
       x, weight: weight, bias: bias, plus: residual, shape: shape, type: check.promotedType)
   }

@@ -39,7 +39,8 @@ struct Gemma: Sendable {
       let entry = try layer.selfAttention.keyAndValue(normalized, rotary: rotary)
       if index < layers.count - 1 {
         let attended = try layer.selfAttention(
-          normalized, rotary: rotary, keysAndValues: [entry], mask: mask, plus: x)
+          normalized, rotary: rotary, keysAndValues: [entry], mask: mask,
+          plus: Residual(x))
         x = try layer.feedForward(attended, modulation: nil)
       }
       cache.layers.append(entry)
@@ -96,16 +97,15 @@ struct GemmaLayer: Sendable {
     modulation: Modulation
   ) throws(PI0Error) -> Tensor {
     let (normalized, gate) = try inputLayerNorm(x, modulation: modulation.input)
-    let attended = try x.residual(gate: gate) { (x) throws(PI0Error) in
-      try selfAttention(normalized, rotary: rotary, after: past, mask: mask, plus: x)
-    }
+    let attended = try selfAttention(
+      normalized, rotary: rotary, after: past, mask: mask, plus: Residual(x, gate: gate))
     return try feedForward(attended, modulation: modulation.postAttention)
   }
 
   /// The second half of the layer.
   func feedForward(_ x: Tensor, modulation: Tensor?) throws(PI0Error) -> Tensor {
     let (normalized, gate) = try postAttentionLayerNorm(x, modulation: modulation)
-    return try x.residual(gate: gate) { (x) throws(PI0Error) in try mlp(normalized, plus: x) }
+    return try mlp(normalized, plus: Residual(x, gate: gate))
   }
 }
 
@@ -138,10 +138,10 @@ struct GemmaAttention: Sendable {
       key: try key.rotated(cosine: rotary.cosine, sine: rotary.sine), value: value)
   }
 
-  /// Attention of `x` to the keys of `past` and its own, plus `residual`, where there is one.
+  /// Attention of `x` to the keys of `past` and its own; added to `residual`, where there is one.
   func callAsFunction(
     _ x: Tensor, rotary: RotaryEmbedding.Table, after past: KeyValueCache.Layer?,
-    mask: AttentionBias?, plus residual: Tensor? = nil
+    mask: AttentionBias?, plus residual: Residual? = nil
   ) throws(PI0Error) -> Tensor {
     let own = KeyValueCache.Layer(
       key: try key.toHeads(x, kvHeads), value: try value.toHeads(x, kvHeads))
@@ -151,10 +151,10 @@ struct GemmaAttention: Sendable {
         rotary: rotary, bias: mask), plus: residual)
   }
 
-  /// Attention of `x` to the keys, plus `residual`, where there is one.
+  /// Attention of `x` to the keys; added to `residual`, where there is one.
   func callAsFunction(
     _ x: Tensor, rotary: RotaryEmbedding.Table, keysAndValues: [KeyValueCache.Layer],
-    mask: AttentionBias?, plus residual: Tensor? = nil
+    mask: AttentionBias?, plus residual: Residual? = nil
   ) throws(PI0Error) -> Tensor {
     let query = try query.toHeads(x, heads).rotated(cosine: rotary.cosine, sine: rotary.sine)
     return try output.fromHeads(
@@ -162,7 +162,7 @@ struct GemmaAttention: Sendable {
   }
 }
 
-/// `down(gelu(gate(x)) * up(x))`, plus what it is given.
+/// `down(gelu(gate(x)) * up(x))`; added to what it is given.
 struct GatedMLP: Sendable {
   let gate: Linear  // gate_proj
   let up: Linear  // up_proj
@@ -176,18 +176,8 @@ struct GatedMLP: Sendable {
       weights.at("down_proj"), inputs: size.mlpWidth, outputs: size.width, bias: false)
   }
 
-  func callAsFunction(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
+  func callAsFunction(_ x: Tensor, plus residual: Residual? = nil) throws(PI0Error) -> Tensor {
     try down(
       x.gatedLinear(gate: gate.weight, up: up.weight, activation: .geluTanh), plus: residual)
-  }
-}
-
-extension Tensor {
-  /// `x + block * gate`. Where there is no gate the block is given `x`, and adds it.
-  func residual(
-    gate: Tensor?, _ block: (_ x: Tensor?) throws(PI0Error) -> Tensor
-  ) throws(PI0Error) -> Tensor {
-    guard let gate else { return try block(self) }
-    return try self + block(nil) * gate
   }
 }

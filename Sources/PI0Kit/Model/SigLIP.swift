@@ -102,8 +102,8 @@ struct SigLIPLayer: Sendable {
   }
 
   func callAsFunction(_ x: Tensor) throws(PI0Error) -> Tensor {
-    let x = try selfAttention(layerNorm1(x), plus: x)
-    return try mlp(layerNorm2(x), plus: x)
+    let x = try selfAttention(layerNorm1(x), plus: Residual(x))
+    return try mlp(layerNorm2(x), plus: Residual(x))
   }
 }
 
@@ -123,7 +123,7 @@ struct SigLIPAttention: Sendable {
   }
 
   /// Attention of `x` to itself, plus `residual`, where there is one.
-  func callAsFunction(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
+  func callAsFunction(_ x: Tensor, plus residual: Residual? = nil) throws(PI0Error) -> Tensor {
     let attended = try Tensor.attention(
       query: query.toHeads(x, heads), key: key.toHeads(x, heads), value: value.toHeads(x, heads))
     return try output.fromHeads(attended, plus: residual)
@@ -140,7 +140,7 @@ struct SigLIPMLP: Sendable {
     fc2 = Linear(weights.at("fc2"), inputs: size.mlpWidth, outputs: size.width)
   }
 
-  func callAsFunction(_ x: Tensor, plus residual: Tensor? = nil) throws(PI0Error) -> Tensor {
+  func callAsFunction(_ x: Tensor, plus residual: Residual? = nil) throws(PI0Error) -> Tensor {
     try fc2(fc1(x, activation: .geluTanh), plus: residual)
   }
 }

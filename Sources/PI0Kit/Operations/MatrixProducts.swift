@@ -40,15 +40,15 @@ extension Tensor {
       type: check.promotedType)
   }
 
-  /// `residual + x · weightᵀ + bias`.
+  /// `residual.x + residual.gate * (x · weightᵀ + bias)`.
   ///
   /// - Parameter residual: of the result's shape.
   /// - Throws: ``PI0Error/operation(_:reason:operands:)`` where shapes or types do not fit.
   func linear(
-    weight: Tensor, bias: Tensor? = nil, plus residual: Tensor
+    weight: Tensor, bias: Tensor? = nil, plus residual: Residual
   ) throws(PI0Error) -> Tensor {
-    let (check, shape) = try linearCheck(weight, bias, residual)
-    try check.require(residual.shape == shape, "what is added must be \(shape)")
+    let (check, shape) = try linearCheck(weight, bias, residual.x, residual.gate)
+    try check.require(residual, shape)
     return try check.backend.linear(
       self, weight: weight, bias: bias, plus: residual, shape: shape, type: check.promotedType)
   }
@@ -70,10 +70,11 @@ extension Tensor {
 
   /// Checks the operands of a linear layer and works out the result's shape.
   private func linearCheck(
-    _ weight: Tensor, _ bias: Tensor?, _ other: Tensor? = nil
+    _ weight: Tensor, _ bias: Tensor?, _ other: Tensor? = nil, _ gate: Tensor? = nil
   ) throws(PI0Error) -> (check: OperandCheck, shape: [Int]) {
     let check = try OperandCheck(
-      "linear", [("x", self), ("weight", weight), ("bias", bias), ("other", other)])
+      "linear",
+      [("x", self), ("weight", weight), ("bias", bias), ("other", other), ("gate", gate)])
     try check.requireFloats()
     try check.require(rank >= 1, "x needs at least one dimension")
     try check.require(weight.rank == 2, "weight must be [out, in]")
@@ -106,5 +107,16 @@ extension Tensor {
     if rank > 1 { shape.append(full[full.count - 2]) }
     if other.rank > 1 { shape.append(full[full.count - 1]) }
     return try product.reshaped(shape)
+  }
+}
+
+extension OperandCheck {
+  /// That a result of the shape can be added.
+  func require(_ residual: Residual, _ shape: [Int]) throws(PI0Error) {
+    try require(residual.x.shape == shape, "what is added to must be \(shape)")
+    guard let gate = residual.gate?.shape else { return }
+    try require(
+      gate.count == 3 && shape.count == 3 && (gate[0] == 1 || gate[0] == shape[0]) && gate[1] == 1
+        && gate[2] == shape[2], "the gate must be [batch or 1, 1, width]")
   }
 }

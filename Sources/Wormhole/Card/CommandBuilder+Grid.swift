@@ -21,25 +21,33 @@ extension CommandBuilder {
       weight.format != .float32
     else { return false }
     if weightIsConstant && join(product, gridRows: gridRows) { return true }
-    var shape = shape(of: [product], gridRows: gridRows)
-    // Bands of rows, as equal as may be.
-    let bands = (shape.rows + GridPlan.band(of: shape) - 1) / GridPlan.band(of: shape)
-    var first = 0
-    var parts: [(GridProductCommand, CommandCost)] = []
-    for band in 1...bands {
-      let end = a.tileRows * band / bands
-      shape.rows = end - first
-      guard let plan = GridPlan(shape) else { return false }
-      let command = self.command([product], shape, plan, firstRow: first)
-      parts.append((command, cost(shape, plan, command, out: product.out.format)))
-      first = end
-    }
+    guard let bands = bands(of: product, gridRows: gridRows) else { return false }
     // Tiles send into one another's L1, which all must have left before.
-    for (command, cost) in parts { append(Command(cost: cost, command.write)) }
-    if weightIsConstant && bands == 1 && product.isPlainButBias {
+    for band in bands { append(band) }
+    if weightIsConstant && bands.count == 1 && product.isPlainButBias {
       openGridProduct = OpenGridProduct(index: commands.count - 1, products: [product])
     }
     return true
+  }
+
+  /// The product's commands, each for a band of rows: as equal as may be, and as few as L1 has room for. Nil where it has
+  /// none for a row.
+  private func bands(of product: Product, gridRows: Int) -> [Command]? {
+    let whole = shape(of: [product], gridRows: gridRows)
+    for count in GridPlan.bands(of: whole) {
+      var bands: [Command] = []
+      for band in 0..<count {
+        var shape = whole
+        let first = whole.rows * band / count
+        shape.rows = whole.rows * (band + 1) / count - first
+        guard let plan = GridPlan(shape) else { break }
+        let command = self.command([product], shape, plan, firstRow: first)
+        bands.append(
+          Command(cost: cost(shape, plan, command, out: product.out.format), command.write))
+      }
+      if bands.count == count { return bands }
+    }
+    return nil
   }
 
   /// Makes the product a part of one before, of the same matrix, if nothing in between is in the way.

@@ -19,7 +19,8 @@ extension CommandBuilder {
   mutating func thinProduct(_ product: Product) -> Bool {
     let (a, weight, out) = (product.a, product.weight, product.out)
     guard a.tileRows <= Int(ThinProductCommand.maximumRows), a.format == .bfloat16,
-      weight.format != .float32, let planes = planes(of: product)
+      weight.format != .float32, let planes = planes(of: product),
+      planes > 1 || product.gate == nil
     else { return false }
     if join(product) { return true }
     var command = ThinProductCommand()
@@ -49,9 +50,9 @@ extension CommandBuilder {
       command.outFormat = TileFormat.float32.code
       append(Command(cost: cost(of: command), command.write))
       reduce(
-        nil, count: planes, rows: a.tileRows, columns: weight.tileColumns, bias: product.bias,
-        residual: product.residual, activation: product.activation, scale: 1, into: out,
-        outColumn: product.outColumn)
+        nil, count: planes, rows: a.tileRows, columns: weight.tileColumns, gate: product.gate,
+        bias: product.bias, residual: product.residual, activation: product.activation, scale: 1,
+        into: out, outColumn: product.outColumn)
       addEarly(into: out, from: [a, weight])
     }
     return true

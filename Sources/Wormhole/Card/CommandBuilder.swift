@@ -37,11 +37,12 @@ package struct CommandBuilder {
 
   // MARK: Products
 
-  /// out = activation(a weight + bias + residual), or activation(a weight) * (a factor).
+  /// out = activation(a weight + bias + residual), activation(a weight) * (a factor), or (a weight) * gate + residual.
   struct Product {
     var a: Matrix
     var weight: Matrix
     var factor: Matrix?
+    var gate: Matrix?
     var bias: Matrix?
     var residual: Matrix?
     var activation: Activation
@@ -51,7 +52,7 @@ package struct CommandBuilder {
     /// Nothing but the product, in a matrix of its own.
     var isPlain: Bool { bias == nil && isPlainButBias }
     var isPlainButBias: Bool {
-      factor == nil && residual == nil && activation == .none && outColumn == 0
+      factor == nil && gate == nil && residual == nil && activation == .none && outColumn == 0
         && out.tileColumns == weight.tileColumns
     }
   }
@@ -154,10 +155,32 @@ package struct CommandBuilder {
     return gridProduct(product) || thinProduct(product)
   }
 
+  /// out = residual + (a weight) * gate, summed in fp32, where the sum is taken in parts that are added up at the end;
+  /// else false, and nothing is recorded.
+  ///
+  /// - Parameters:
+  ///   - a: [rows, inner] in bfloat16.
+  ///   - weight: [inner, columns], which no command writes.
+  ///   - gate: [1, columns] in bfloat16.
+  ///   - residual: [rows, columns] in bfloat16.
+  ///   - out: [rows, columns] in bfloat16 or float32.
+  package mutating func linear(
+    _ a: Matrix, _ weight: Matrix, gate: Matrix, residual: Matrix, into out: Matrix
+  ) throws(CardError) -> Bool {
+    let call = "linear with a gate"
+    try require(a.columns == weight.rows && !a.format.isShared, call, a, weight)
+    try checkAddends(call, gate, residual, rows: a.rows, columns: weight.columns)
+    try checkOutput(call, out, rows: a.rows, columns: weight.columns, at: 0)
+    return thinProduct(
+      Product(
+        a: a, weight: weight, gate: gate, residual: residual, activation: .none, out: out,
+        outColumn: 0))
+  }
+
   /// Adds `count` planes that lie one under the other, or in the tiles' L1 where nil.
   mutating func reduce(
-    _ planes: Matrix?, count: Int, rows: Int, columns: Int, bias: Matrix?, residual: Matrix?,
-    activation: Activation, scale: Float, into out: Matrix, outColumn: Int
+    _ planes: Matrix?, count: Int, rows: Int, columns: Int, gate: Matrix? = nil, bias: Matrix?,
+    residual: Matrix?, activation: Activation, scale: Float, into out: Matrix, outColumn: Int
   ) {
     var command = MatrixCommand()
     command.operation = Operation.reduce
@@ -168,20 +191,22 @@ package struct CommandBuilder {
     (command.inner, command.chunk) = (UInt32(count), UInt32(count))
     (command.blockRows, command.blockColumns) = (1, 1)
     (command.a, command.aStride) = (planes?.base ?? 0, UInt32(columns))
+    command.factor = gate?.base ?? 0
     command.bias = bias?.base ?? 0
     command.residual = residual?.base ?? 0
     command.scale = scale.bitPattern
     setOutput(of: &command, to: out, column: outColumn)
     var cost = elementCost(command, read: planes == nil ? 0 : count * 4096, out: out)
     let share = share(of: rows * columns)
-    cost.vectorInstructionsOfBusiestTile += share * 32 * (3 * (count - 1) + 2)
+    let instructions = 3 * (count - 1) + 2 + (gate == nil ? 0 : 5)
+    cost.vectorInstructionsOfBusiestTile += share * 32 * instructions
     append(
-      command, cost: cost, reads: [planes, bias, residual], writes: [out],
+      command, cost: cost, reads: [planes, gate, bias, residual], writes: [out],
       scratch: planes == nil ? .own : .none)
     if planes == nil && out.format == .bfloat16 && out.tileColumns == columns {
       openSum = OpenSum(
         index: commands.count - 1, command: command, out: out,
-        addends: [bias, residual].compactMap { $0 })
+        addends: [gate, bias, residual].compactMap { $0 })
     }
   }
 
@@ -447,13 +472,13 @@ package struct CommandBuilder {
     _ command: MatrixCommand, read bytes: Int, out: Matrix
   ) -> CommandCost {
     let outputs = Int(command.rows) * Int(command.columns)
-    let addends = (command.bias != 0 ? 2048 : 0) + (command.residual != 0 ? 2048 : 0)
+    let steps = Int(command.rowCount) + (command.residual != 0 ? 1 : 0)
+    let addends = steps * 2048
     var cost = CommandCost()
     cost.dramBytesRead = outputs * (bytes + addends)
     cost.dramBytesWritten = outputs * out.format.tileBytes
     cost.nocBytes = cost.dramBytesRead + cost.dramBytesWritten
     cost.nocBytesOfBusiestTile = share(of: outputs) * (bytes + addends)
-    let steps = (command.bias != 0 ? 1 : 0) + (command.residual != 0 ? 1 : 0)
     cost.products = outputs * steps * 16 * Int(command.phases)
     cost.productsOfBusiestTile = share(of: outputs) * steps * 16 * Int(command.phases)
     cost.vectorInstructionsOfBusiestTile =

@@ -79,8 +79,10 @@ struct GridPlan: Hashable {
     guard tileRows <= 0xFFFF, tileColumns <= 0xFFFF, shape.inner <= 0xFFFF else { return nil }
   }
 
-  /// Rows that a command takes at a time where they are many.
-  static func band(of shape: Shape) -> Int { 4 * shape.gridRows }
+  /// In how many bands the rows may be taken: from four rows of a tile at a time to one.
+  static func bands(of shape: Shape) -> ClosedRange<Int> {
+    share(shape.rows, 4 * shape.gridRows)...share(shape.rows, shape.gridRows)
+  }
 
   /// Whether so many rows are enough for the grid's rows.
   static func suits(rows: Int, gridRows: Int) -> Bool { rows > 4 && 2 * rows > gridRows }

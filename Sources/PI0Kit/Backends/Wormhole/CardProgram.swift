@@ -435,15 +435,37 @@ final class CardProgram: @unchecked Sendable {
 
   // MARK: - Commands
 
+  /// out = activation(x weight + bias + residual), or, with a gate, residual + (x weight + bias) * gate.
   func linear(
-    _ x: Matrix, weight: Matrix, bias: Matrix?, residual: Matrix? = nil, activation: Activation,
-    into out: Matrix, weightIsConstant: Bool
+    _ x: Matrix, weight: Matrix, bias: Matrix?, gate: Matrix? = nil, residual: Matrix? = nil,
+    activation: Activation, into out: Matrix, weightIsConstant: Bool
   ) throws(PI0Error) {
+    if let gate, let residual {
+      return try linear(x, weight: weight, bias: bias, gate: gate, residual: residual, into: out)
+    }
     try emit { (builder) throws(CardError) in
       try builder.linear(
         x, weight, bias: bias, residual: residual, activation: activation.onCard, into: out,
         weightIsConstant: weightIsConstant)
     }
+  }
+
+  private func linear(
+    _ x: Matrix, weight: Matrix, bias: Matrix?, gate: Matrix, residual: Matrix, into out: Matrix
+  ) throws(PI0Error) {
+    var isDone = false
+    if bias == nil {
+      try emit { (builder) throws(CardError) in
+        isDone = try builder.linear(x, weight, gate: gate, residual: residual, into: out)
+      }
+    }
+    guard !isDone else { return }
+    let product = try makeMatrix([out.rows, out.columns], as: out.format, zeros: false)
+    try linear(
+      x, weight: weight, bias: bias, activation: .none, into: product, weightIsConstant: true)
+    try binary(.multiply, product, gate, into: product)
+    try binary(.add, residual, product, into: out)
+    recycle(product)
   }
 
   /// out = activation(x gate) * (x up), with weights that no command writes.

@@ -38,21 +38,22 @@ final class WormholeBackend: Backend {
   }
 
   func linear(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Residual, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
     guard addsInProduct(residual), x.count > 0, weight.count > 0 else {
-      return try residual
-        + linear(x, weight: weight, bias: bias, activation: .none, shape: shape, type: type)
+      return try residual(
+        linear(x, weight: weight, bias: bias, activation: .none, shape: shape, type: type))
     }
     return try linear(
       x, weight: weight, bias: bias, activation: .none, residual: residual, shape: shape,
       type: type)
   }
 
-  /// Whether a product can add the tensor: one in float32 would lose by that.
-  private func addsInProduct(_ residual: Tensor) -> Bool {
-    activationFormat == .bfloat16 && residual.cardTensor?.matrix?.format == .bfloat16
+  /// Whether a product can add its result to the tensor: one in float32 would lose by that. A gate must be for all rows.
+  private func addsInProduct(_ residual: Residual) -> Bool {
+    activationFormat == .bfloat16 && residual.x.cardTensor?.matrix?.format == .bfloat16
+      && residual.gate?.shape[0] ?? 1 == 1
   }
 
   func gatedLinear(
@@ -74,7 +75,7 @@ final class WormholeBackend: Backend {
   }
 
   private func linear(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, residual: Tensor?,
+    _ x: Tensor, weight: Tensor, bias: Tensor?, activation: Activation, residual: Residual?,
     shape: [Int], type: ElementType
   ) throws(PI0Error) -> Tensor {
     guard x.count > 0, weight.count > 0 else {
@@ -84,14 +85,14 @@ final class WormholeBackend: Backend {
           shape: shape, type: type)
       }
     }
-    return try onCard([x, bias, residual], shape, type, like: x) {
+    return try onCard([x, bias, residual?.x, residual?.gate], shape, type, like: x) {
       (program, out) throws(PI0Error) in
       program.use(weight)
       let x = try program.matrix(of: x)
       try program.linear(
         x, weight: self.weight(weight, for: x), bias: program.row(of: bias),
-        residual: residual.map(program.matrix), activation: activation, into: out,
-        weightIsConstant: true)
+        gate: program.row(of: residual?.gate), residual: (residual?.x).map(program.matrix),
+        activation: activation, into: out, weightIsConstant: true)
     }
   }
 
@@ -370,19 +371,19 @@ final class WormholeBackend: Backend {
   }
 
   func linearFromHeads(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Tensor, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, plus residual: Residual, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
     guard addsInProduct(residual), !shape.contains(0), x.count > 0 else {
-      return try residual
-        + linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type)
+      return try residual(
+        linearFromHeads(x, weight: weight, bias: bias, shape: shape, type: type))
     }
     return try linearFromHeads(
       x, weight: weight, bias: bias, residual: residual, shape: shape, type: type)
   }
 
   private func linearFromHeads(
-    _ x: Tensor, weight: Tensor, bias: Tensor?, residual: Tensor?, shape: [Int],
+    _ x: Tensor, weight: Tensor, bias: Tensor?, residual: Residual?, shape: [Int],
     type: ElementType
   ) throws(PI0Error) -> Tensor {
     guard !shape.contains(0), x.count > 0 else {
@@ -392,14 +393,15 @@ final class WormholeBackend: Backend {
       }
     }
     let width = x.shape[3]
-    return try onCard([x, bias, residual], shape, type, like: x) {
+    return try onCard([x, bias, residual?.x, residual?.gate], shape, type, like: x) {
       (program, out) throws(PI0Error) in
       program.use(weight)
       let x = try program.heads(of: x)
       try program.linear(
         x, weight: self.weight(weight, for: x, heads: .rows(width: width)),
-        bias: program.row(of: bias), residual: residual.map(program.matrix), activation: .none,
-        into: out, weightIsConstant: true)
+        bias: program.row(of: bias), gate: program.row(of: residual?.gate),
+        residual: (residual?.x).map(program.matrix), activation: .none, into: out,
+        weightIsConstant: true)
     }
   }
 
