@@ -203,15 +203,15 @@ final class CardProductTests: DeviceTestCase {
       )
       for matrix in [a, weight, gate, residual, result] { card.free(matrix) }
     }
-    let a = try card.allocate(rows: 400, columns: 64),
-      weight = try card.allocate(
-        rows: 64, columns: 64, format: .bfp8)
+    let a = try card.allocate(rows: 400, columns: 64)
+    let weight = try card.allocate(rows: 64, columns: 64, format: .bfp8)
     let gate = try card.allocate(rows: 1, columns: 64)
     var builder = CommandBuilder(for: card)
     XCTAssertFalse(try builder.linear(a, weight, gate: gate, residual: a, into: a))
     XCTAssertTrue(builder.commands.isEmpty)
     for matrix in [a, weight, gate] { card.free(matrix) }
   }
+
   func testOddSizes() throws { try check(rows: 3, inner: 7, columns: 5) }
 
   /// Products of one matrix are one command, where nothing in between is in the way.

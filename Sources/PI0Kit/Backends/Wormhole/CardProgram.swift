@@ -453,12 +453,11 @@ final class CardProgram: @unchecked Sendable {
   private func linear(
     _ x: Matrix, weight: Matrix, bias: Matrix?, gate: Matrix, residual: Matrix, into out: Matrix
   ) throws(PI0Error) {
-    var isDone = false
-    if bias == nil {
-      try emit { (builder) throws(CardError) in
-        isDone = try builder.linear(x, weight, gate: gate, residual: residual, into: out)
-      }
-    }
+    let isDone =
+      try bias == nil
+      ? emit { (builder) throws(CardError) in
+        try builder.linear(x, weight, gate: gate, residual: residual, into: out)
+      } : false
     guard !isDone else { return }
     let product = try makeMatrix([out.rows, out.columns], as: out.format, zeros: false)
     try linear(
@@ -472,9 +471,8 @@ final class CardProgram: @unchecked Sendable {
   func gatedLinear(
     _ x: Matrix, gate: Matrix, up: Matrix, activation: Activation, into out: Matrix
   ) throws(PI0Error) {
-    var isDone = false
-    try emit { (builder) throws(CardError) in
-      isDone = try builder.gatedLinear(
+    let isDone = try emit { (builder) throws(CardError) in
+      try builder.gatedLinear(
         x, gate: gate, up: up, activation: activation.onCard, into: out)
     }
     guard !isDone else { return }
@@ -539,14 +537,13 @@ final class CardProgram: @unchecked Sendable {
     _ q: Matrix, _ segments: [CommandBuilder.KeySegment], heads: Int, sharedHeads: Int, width: Int,
     cosine: Matrix, sine: Matrix, mask: Matrix?, scale: Float, into out: Matrix
   ) throws(PI0Error) {
-    var isDone = false
-    if sharedHeads == 1 && width % 64 == 0 {
-      try emit { (builder) throws(CardError) in
-        isDone = try builder.turnedAttention(
+    let isDone =
+      try sharedHeads == 1 && width % 64 == 0
+      ? emit { (builder) throws(CardError) in
+        try builder.turnedAttention(
           q, segments, heads: heads, cosine: cosine, sine: sine, mask: mask, scale: scale,
           into: out)
-      }
-    }
+      } : false
     guard !isDone, let own = segments.last else { return }
     func turned(_ x: Matrix, _ heads: Int) throws(PI0Error) -> Matrix {
       let out = try makeMatrix([x.rows, x.columns], as: x.format, zeros: false)
@@ -618,11 +615,11 @@ final class CardProgram: @unchecked Sendable {
     try emit { (builder) throws(CardError) in try builder.download(matrix, to: buffer) }
   }
 
-  private func emit(
-    _ body: (inout CommandBuilder) throws(CardError) -> Void
-  ) throws(PI0Error) {
+  private func emit<Result>(
+    _ body: (inout CommandBuilder) throws(CardError) -> Result
+  ) throws(PI0Error) -> Result {
     do {
-      try body(&builder)
+      return try body(&builder)
     } catch {
       throw .device("\(error)")
     }
